@@ -1,0 +1,61 @@
+# Flags that every target of ours gets, and the functions that declare targets.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+set(SIDELB_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
+if(SIDELB_WERROR)
+  list(APPEND SIDELB_WARNINGS -Werror)
+endif()
+
+set(SIDELB_SANITIZE_FLAGS "")
+if(SIDELB_SANITIZE STREQUAL "address")
+  set(SIDELB_SANITIZE_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+elseif(SIDELB_SANITIZE STREQUAL "thread")
+  # Asio uses atomic_thread_fence, of which g++ warns under TSan.
+  set(SIDELB_SANITIZE_FLAGS -fsanitize=thread -fno-omit-frame-pointer -Wno-tsan)
+elseif(SIDELB_SANITIZE)
+  message(FATAL_ERROR "SIDELB_SANITIZE is '${SIDELB_SANITIZE}'; allowed: empty, address, thread")
+endif()
+
+# sidelb_flags(TARGET): warnings, sanitizers and the include root.
+function(sidelb_flags target)
+  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_compile_options(${target} PRIVATE ${SIDELB_WARNINGS} ${SIDELB_SANITIZE_FLAGS})
+  target_link_options(${target} PRIVATE ${SIDELB_SANITIZE_FLAGS})
+endfunction()
+
+# sidelb_library(NAME SOURCES a.cc... LINK other...)
+function(sidelb_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC ${ARG_LINK})
+  sidelb_flags(${name})
+endfunction()
+
+# sidelb_executable(NAME SOURCES a.cc... LINK other...)
+function(sidelb_executable name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK})
+  sidelb_flags(${name})
+endfunction()
+
+# sidelb_test(NAME LABEL unit|integration|e2e SOURCES a.cc... LINK other... [TIMEOUT s])
+# One ctest entry for each TEST in the sources.
+function(sidelb_test name)
+  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  sidelb_executable(${name} SOURCES ${ARG_SOURCES} LINK ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
+  include(GoogleTest)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT}
+               ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan.supp")
+endfunction()

@@ -1,0 +1,149 @@
+// DataPlane: the facade of the data plane and the one runtime header that others include. It owns
+// the shards; it takes publications, acknowledges them, and answers with counters.
+//
+// Thread safety: Start(), Stop() and the destructor by the thread that owns it (main); the rest by
+// the control thread, except what says "any thread". Callbacks run on `Options::control`.
+// Ownership: whoever calls Start() owns it. Backends, pool loads and listener loads named in a
+// publication must outlive their use, as backend.h says.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "dataplane/base/address.h"
+#include "dataplane/base/close_reason.h"
+#include "dataplane/base/counters.h"
+#include "dataplane/base/unique_fd.h"
+#include "dataplane/pool/backend.h"
+#include "dataplane/pool/pool_snapshot.h"
+
+namespace sidelb {
+
+using ListenerId = uint64_t;  // never reused while the process lives
+
+// Totals of one listener on one shard. Raised by that shard, read by any thread.
+struct alignas(64) ListenerCounters {
+  Counter accepted;
+  Counter bytes_in;   // from downstream
+  Counter bytes_out;  // to downstream
+  std::array<Counter, kCloseReasonCount> closes;  // of every session it accepted
+};
+
+// What the shards share of a listener over all of its configurations. The control thread creates
+// one with the listener and may destroy it when the listener is removed, every shard has
+// acknowledged that, and `active` is 0.
+struct ListenerLoad {
+  explicit ListenerLoad(size_t shard_count)
+      : counters(std::make_unique<ListenerCounters[]>(shard_count)) {}
+
+  alignas(64) std::atomic<uint32_t> active{0};  // its sessions, from accept to close; any shard
+  std::unique_ptr<ListenerCounters[]> counters;  // one for each shard
+};
+
+// How a TCP listener treats its sessions. A zero duration means off.
+struct ListenerSettings {
+  PoolId pool = 0;
+  uint32_t max_connections = 0;  // 0 = unlimited
+  std::chrono::milliseconds connect_timeout{3'000};
+  uint32_t connect_attempts = 3;  // distinct backends, 1..8
+  std::chrono::milliseconds idle_timeout{3'600'000};
+  std::chrono::milliseconds half_close_timeout{30'000};
+  std::chrono::seconds keepalive_idle{60};
+  std::chrono::seconds keepalive_interval{15};
+  uint32_t keepalive_count = 4;
+};
+
+// The listening sockets of one listener, one for each shard: bound, not listening yet.
+struct ListenerSockets {
+  Address bound_address;  // with the port that the kernel chose
+  std::vector<UniqueFd> sockets;
+};
+
+// What changes for one listener.
+struct ListenerChange {
+  ListenerId id = 0;
+  // Absent: the listener goes. Its shards accept what is queued, then close; sessions go on.
+  std::optional<ListenerSettings> settings;
+  ListenerLoad* load = nullptr;  // with settings
+  // With settings, for a listener that is new or moved: its sockets. Empty keeps the present ones.
+  ListenerSockets sockets;
+  // With settings: takes over the sockets of this other listener, which goes. 0 = none.
+  ListenerId takes_over = 0;
+};
+
+// What happens to the sessions that one backend has.
+struct BackendChange {
+  Backend* backend = nullptr;
+  bool repick_connecting = false;     // connects under way go to another backend
+  std::optional<CloseReason> close;   // its sessions are reset
+};
+
+// One atomic change of what the shards use.
+struct Publication {
+  uint64_t seq = 0;       // grows by one each time
+  uint64_t revision = 0;  // of the desired state that it carries
+  std::vector<std::shared_ptr<const PoolSnapshot>> pools;  // new or changed
+  std::vector<PoolId> removed_pools;
+  std::vector<ListenerChange> listeners;
+  std::vector<BackendChange> backends;
+};
+
+// A listener's socket that could not listen on a shard, though it could be bound.
+struct ListenError {
+  ListenerId listener = 0;
+  int error = 0;  // errno
+};
+
+// Faults of this machine, survived and counted; any thread.
+struct FaultCounters {
+  uint64_t emfile = 0;         // out of descriptors: EMFILE, ENFILE
+  uint64_t eaddrnotavail = 0;  // out of local ports towards a backend
+  uint64_t enobufs = 0;        // ENOBUFS, ENOMEM
+  uint64_t enetunreach = 0;    // no route from here
+  uint64_t other = 0;
+};
+
+class DataPlane {
+ public:
+  struct Options {
+    size_t shards = 1;
+    // Sessions of the whole process; 0 = 0.45 x RLIMIT_NOFILE. At the cap the shards stop
+    // accepting and the kernel queues.
+    uint64_t max_connections = 0;
+    boost::asio::any_io_executor control;  // where callbacks run
+    // Every shard uses `seq`, or something newer. Called in order, once per publication.
+    std::function<void(uint64_t seq, uint64_t revision, std::vector<ListenError>)> on_applied;
+    // A backend that was asked for (WhenIdle) has no session left.
+  };
+
+  // Starts the shards' threads.
+  static absl::StatusOr<std::unique_ptr<DataPlane>> Start(Options options);
+  virtual ~DataPlane();  // stops
+
+  // Binds one socket for each shard. FAILED_PRECONDITION with the errno text when the address is
+  // taken or not ours, RESOURCE_EXHAUSTED when descriptors are short. Closing them has no effect on
+  // traffic, because they never listened.
+  absl::StatusOr<ListenerSockets> Bind(const Address& address) const;
+
+  // Posts `publication` to every shard. REQUIRES: the one before has been acknowledged.
+  void Publish(Publication publication);
+
+  // Resets every session and joins the shards. Idempotent.
+  void Stop(CloseReason reason = CloseReason::kShutdown);
+
+  // Any thread.
+  size_t shard_count() const;
+  uint64_t active_sessions() const;
+  uint64_t max_connections() const;
+  FaultCounters faults() const;
+};
+
+}  // namespace sidelb

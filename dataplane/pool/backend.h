@@ -1,0 +1,93 @@
+// Backend: one address of one pool, as long as anyone refers to it: what the shards share of it
+// (BackendLoad) and what each shard keeps of it for itself (BackendShard).
+//
+// Thread safety: said per member. Ownership: the control thread creates and destroys backends.
+// Snapshots and sessions hold raw pointers. A backend may be destroyed when every shard has applied
+// a snapshot without it and load.active is 0, because `active` rises only at a pick from a
+// snapshot and falls as the last thing that a session does with its backend.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/base/address.h"
+#include "dataplane/base/close_reason.h"
+#include "dataplane/base/counters.h"
+#include "dataplane/base/intrusive_list.h"
+
+namespace sidelb {
+
+class LeastLoadIndex;
+
+// What the shards share; a cache line of its own.
+struct alignas(64) BackendLoad {
+  // Sessions between their pick and their close. Any thread; raised through TryAcquire().
+  std::atomic<uint32_t> active{0};
+  std::atomic<uint32_t> consecutive_failures{0};
+  // Set while the pool's mode keeps an index of live counts; then changes of `active` go through
+  // it. Written by the control thread.
+  std::atomic<LeastLoadIndex*> index{nullptr};
+
+  // Guarded by the lock of `index`.
+  static constexpr uint32_t kNotIndexed = UINT32_MAX;
+  uint32_t index_position = kNotIndexed;
+  uint32_t index_weight = 0;
+  uint32_t index_max_connections = 0;
+  uint64_t last_pick = 0;
+};
+
+// Takes one place of a backend; false when `max_connections` (0 = unlimited) are taken.
+// Any thread.
+bool TryAcquire(BackendLoad* load, uint32_t max_connections);
+// Gives the place back. Nothing of the backend may be touched afterwards. Any thread.
+void Release(BackendLoad* load);
+
+// Totals of one backend on one shard. Raised by that shard, read by any thread.
+struct BackendCounters {
+  Counter selected;        // picks
+  Counter sessions;        // connected
+  Counter connect_errors;  // refused, unreachable, timed out, reset before the first byte
+  Counter retries;         // sessions that went on to another backend
+  Counter bytes_in;        // from downstream to this backend
+  Counter bytes_out;       // from this backend to downstream
+  std::array<Counter, kCloseReasonCount> closes;
+};
+
+// The part of a session that its backend's list links; TcpSession derives from it.
+struct BackendSession {
+  ListHook backend_hook;
+};
+
+// What one shard keeps of a backend. The shard alone writes it.
+struct alignas(64) BackendShard {
+  BackendCounters counters;
+  IntrusiveList<BackendSession, &BackendSession::backend_hook> sessions;
+};
+
+class Backend {
+ public:
+  Backend(const Address& backend_address, size_t shard_count);
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  ~Backend();
+
+  const Address& address() const { return address_; }
+
+  // The shard's own part, created at its first use. Called by shard `index` only.
+  BackendShard* Shard(size_t index);
+  // The same for readers of counters; nullptr where the shard never used this backend. Any thread.
+  const BackendShard* FindShard(size_t index) const;
+  size_t shard_count() const { return shard_count_; }
+
+  BackendLoad load;
+
+ private:
+  const Address address_;
+  const size_t shard_count_;
+  std::unique_ptr<std::atomic<BackendShard*>[]> shards_;
+};
+
+}  // namespace sidelb

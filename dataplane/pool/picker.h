@@ -1,0 +1,60 @@
+// Picker: chooses a backend for a new session and takes a place of it; one class per mode.
+//
+// Thread safety: Pick() by any shard at any time; what shards share sits in PoolLoad.
+// Ownership: belongs to its PoolSnapshot, refers to the snapshot's members and the PoolLoad.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "absl/types/span.h"
+#include "dataplane/base/address.h"
+
+namespace sidelb {
+
+class Backend;
+class PoolLoad;
+struct Member;
+
+enum class Mode : uint8_t {
+  kRoundRobin,
+  kLeastConnections,
+  kP2c,
+  kRandom,
+  kSourceHash,
+  kMaglev,
+};
+
+std::string_view ModeName(Mode mode);                 // "round-robin"
+std::optional<Mode> ParseMode(std::string_view name); // also "round_robin", "roundrobin"
+
+// What a pick may depend on.
+struct PickRequest {
+  const Address* client = nullptr;         // for hash modes; may be nullptr for the others
+  uint64_t random = 0;                     // for random modes
+  absl::Span<Backend* const> tried = {};   // passed over; at most 8
+};
+
+enum class PickError : uint8_t { kNone, kNoBackend, kNoCapacity };
+
+// `backend` has one place taken (BackendLoad::active), which the session gives back with
+// Release(); nullptr with `error` set otherwise.
+struct PickResult {
+  Backend* backend = nullptr;
+  PickError error = PickError::kNoBackend;
+};
+
+class Picker {
+ public:
+  virtual ~Picker() = default;
+  virtual PickResult Pick(const PickRequest& request) const = 0;
+};
+
+// `eligible` are the members that may take new sessions, in the order of the snapshot; it and
+// `load` must outlive the picker.
+std::unique_ptr<const Picker> MakePicker(Mode mode, absl::Span<const Member> eligible,
+                                         PoolLoad* load);
+
+}  // namespace sidelb

@@ -1,0 +1,54 @@
+// Controller: the control thread and all that it owns: desired state, publications, drains, waits.
+// The one door to the control plane for rpc and providers.
+//
+// Thread safety: Apply(), GetState(), GetInfo() and the shutdown calls may be called by any thread;
+// they post to the control thread and never block. Callbacks run on the control thread: they must
+// be quick and must not throw. Start() and Stop() by the thread that owns it.
+// Ownership: owns the DataPlane. Server owns it and stops gRPC before it.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/control/model.h"
+
+namespace sidelb::control {
+
+class Controller {
+ public:
+  struct Options {
+    size_t shards = 1;
+    uint64_t max_connections = 0;  // 0 = from RLIMIT_NOFILE
+  };
+  using ApplyCallback = std::function<void(absl::StatusOr<ApplyResponse>)>;
+  using StateCallback = std::function<void(absl::StatusOr<std::shared_ptr<const StateView>>)>;
+  using InfoCallback = std::function<void(Info)>;
+
+  // Starts the shards and the control thread.
+  static absl::StatusOr<std::unique_ptr<Controller>> Start(const Options& options);
+  ~Controller();  // stops
+  Controller(const Controller&) = delete;
+  Controller& operator=(const Controller&) = delete;
+
+  // One atomic batch. Calls back exactly once: with an error (nothing changed), or when `wait` is
+  // reached or `wait_timeout` ran out.
+  void Apply(ApplyRequest request, ApplyCallback callback);
+
+  // Everything that `filter` selects, at one revision >= `min_revision`. OUT_OF_RANGE
+  // (FUTURE_REVISION) when that is not reached by `deadline`.
+  void GetState(Filter filter, uint64_t min_revision, absl::Time deadline, StateCallback callback);
+
+  void GetInfo(InfoCallback callback);
+
+  // From now on writes are refused (UNAVAILABLE, SERVER_DRAINING), listeners close after what is
+  // queued, and sessions may end by themselves until `timeout`. Calls back when none is left or the
+  // time is up, with the number of sessions left.
+  void Drain(absl::Duration timeout, std::function<void(uint64_t sessions_left)> callback);
+
+  // Resets what is left, joins the shards and the control thread. Idempotent.
+  void Stop();
+};
+
+}  // namespace sidelb::control

@@ -1,0 +1,248 @@
+// The nouns of the control plane as plain values: what the API, the CLI and the providers ask for,
+// and what the control thread answers. Free of gRPC and protobuf; rpc/convert translates.
+//
+// A field holds what was written: an absent optional means the default that its comment names, so
+// that an export gives back exactly what was put in. The Effective*() functions fill defaults in.
+//
+// Thread safety: values. Objects (ListenerObject ...) are immutable once shared.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "dataplane/base/address.h"
+#include "dataplane/pool/eligibility.h"
+#include "dataplane/pool/picker.h"
+
+namespace sidelb::control {
+
+// ---- What is written ----
+
+enum class Protocol : uint8_t { kTcp, kUdp };
+enum class DrainAction : uint8_t { kReset, kKeep };
+
+struct DrainSpec {
+  std::optional<absl::Duration> timeout;  // removals 30 s; overrides none; 0 s = at once
+  std::optional<DrainAction> on_timeout;  // kReset
+  friend bool operator==(const DrainSpec&, const DrainSpec&) = default;
+};
+
+struct KeepaliveSpec {
+  std::optional<absl::Duration> idle;      // 60 s; 0 = off
+  std::optional<absl::Duration> interval;  // 15 s
+  std::optional<uint32_t> count;           // 4
+  friend bool operator==(const KeepaliveSpec&, const KeepaliveSpec&) = default;
+};
+
+struct ListenerSpec {
+  std::string name;
+  Address address;  // port 0 = the kernel chooses
+  std::optional<Protocol> protocol;  // kTcp
+  std::string pool;
+  bool disabled = false;
+  uint32_t max_connections = 0;  // 0 = unlimited
+  std::optional<absl::Duration> connect_timeout;     // 3 s
+  std::optional<uint32_t> connect_attempts;          // 3
+  std::optional<absl::Duration> idle_timeout;        // 1 h; 0 = off
+  std::optional<absl::Duration> half_close_timeout;  // 30 s; 0 = off
+  std::optional<KeepaliveSpec> keepalive;
+  friend bool operator==(const ListenerSpec&, const ListenerSpec&) = default;
+};
+
+struct PoolSpec {
+  std::string name;
+  std::optional<Mode> mode;  // kRoundRobin
+  std::optional<DrainSpec> drain;
+  friend bool operator==(const PoolSpec&, const PoolSpec&) = default;
+};
+
+struct BackendSpec {
+  Address address;
+  std::optional<uint32_t> weight;  // 100; 0 = no new sessions
+  uint32_t max_connections = 0;    // 0 = unlimited
+  std::string zone;
+  std::map<std::string, std::string> tags;
+  std::string group;
+  std::optional<AdminState> admin_state;  // kEnabled
+  friend bool operator==(const BackendSpec&, const BackendSpec&) = default;
+};
+
+struct Override {
+  std::optional<AdminState> admin_state;
+  std::optional<uint32_t> weight;
+  std::optional<DrainSpec> drain;
+  std::string reason;
+  std::string set_by;  // owner of the Apply
+  friend bool operator==(const Override&, const Override&) = default;
+};
+
+struct Selector {
+  std::vector<Address> addresses;
+  std::string group;
+  std::string zone;
+  std::map<std::string, std::string> tags;
+  std::string owner;
+  bool all = false;
+};
+
+// ---- Ops ----
+
+struct PutListener { ListenerSpec spec; };
+struct RemoveListener { std::string name; };
+struct PutPool { PoolSpec spec; };
+struct RemovePool { std::string pool; bool force = false; };
+struct UpsertBackends { std::string pool; std::vector<BackendSpec> backends; };
+struct RemoveBackends {
+  std::string pool;
+  std::vector<Address> addresses;
+  std::optional<DrainSpec> drain;
+  bool any_owner = false;
+};
+struct ReplaceBackends { std::string pool; std::vector<BackendSpec> backends; };
+struct SetMode { std::string pool; Mode mode = Mode::kRoundRobin; };
+struct SetOverride {
+  std::string pool;
+  Selector selector;
+  Override override;  // set_by is filled in
+  bool clear = false;
+  bool clear_admin_state = false;  // and its drain
+  bool clear_weight = false;
+};
+
+struct Op {
+  std::variant<PutListener, RemoveListener, PutPool, RemovePool, UpsertBackends, RemoveBackends,
+               ReplaceBackends, SetMode, SetOverride>
+      op;
+  std::optional<uint64_t> expected_revision;
+};
+
+enum class WaitFor : uint8_t { kCommitted, kApplied, kDrained };
+
+struct ApplyRequest {
+  std::string owner;  // "api:default", "api:cli", "static", ...
+  std::vector<Op> ops;
+  std::optional<uint64_t> expected_revision;
+  bool validate_only = false;
+  WaitFor wait = WaitFor::kApplied;
+  absl::Duration wait_timeout = absl::Seconds(5);
+  std::string comment;
+};
+
+struct OpResult {
+  uint32_t added = 0;
+  uint32_t updated = 0;
+  uint32_t removed = 0;
+  uint32_t unchanged = 0;
+};
+
+struct ApplyResponse {
+  uint64_t revision = 0;
+  std::vector<OpResult> results;
+  WaitFor reached = WaitFor::kCommitted;
+  uint32_t pending = 0;
+  std::vector<std::string> warnings;
+};
+
+// ---- Objects: immutable, one allocation per change, shared by reads ----
+
+struct ListenerObject {
+  ListenerSpec spec;
+  uint64_t revision = 0;
+};
+struct PoolObject {
+  PoolSpec spec;
+  uint64_t revision = 0;
+};
+struct Claim {
+  std::string owner;
+  BackendSpec spec;
+  uint64_t revision = 0;
+  uint64_t order = 0;  // grows; the oldest claim of a rank wins
+};
+struct BackendObject {
+  std::string pool;
+  Address address;
+  std::vector<Claim> claims;  // the one in force first; empty while its last sessions drain
+  std::optional<Override> override;
+  BackendSpec effective;  // of the claim in force, override applied
+  uint64_t revision = 0;
+};
+
+// ---- Status: observed, filled at a read ----
+
+enum class BackendState : uint8_t { kWarming, kServing, kUnhealthy, kDraining, kDisabled, kRemoving };
+
+struct ListenerStatus {
+  bool is_bound = false;
+  std::string error;
+  uint64_t active_connections = 0;
+  Address bound_address;
+};
+struct PoolStatus {
+  uint32_t total = 0, serving = 0, draining = 0, unhealthy = 0, disabled = 0;
+  uint64_t active_connections = 0;
+};
+struct BackendStatus {
+  BackendState state = BackendState::kServing;
+  Health health = Health::kUnknown;
+  uint64_t active_connections = 0;
+  std::optional<absl::Time> drain_deadline;
+  std::optional<absl::Time> state_change_time;
+  uint32_t effective_weight = 0;
+  IneligibleReason ineligible_reason = IneligibleReason::kNone;
+};
+
+// One consistent read: everything at one revision, sorted (listeners and pools by name, backends by
+// pool and address). Immutable once made; pages of GetState share it.
+struct StateView {
+  struct ListenerEntry { std::shared_ptr<const ListenerObject> object; ListenerStatus status; };
+  struct PoolEntry { std::shared_ptr<const PoolObject> object; PoolStatus status; };
+  struct BackendEntry { std::shared_ptr<const BackendObject> object; BackendStatus status; };
+
+  uint64_t revision = 0;
+  std::vector<ListenerEntry> listeners;
+  std::vector<PoolEntry> pools;
+  std::vector<BackendEntry> backends;
+};
+
+struct Filter {
+  std::vector<std::string> pools;
+  std::vector<std::string> listeners;
+  bool with_listeners = true, with_pools = true, with_backends = true;
+  std::optional<Selector> backends;
+  std::vector<BackendState> states;
+};
+
+enum class ServerState : uint8_t { kStarting, kServing, kDraining };
+
+struct Condition {
+  std::string code;
+  std::string detail;
+  absl::Time since;
+};
+
+struct Info {
+  std::string epoch;
+  uint64_t revision = 0;
+  uint64_t applied_revision = 0;
+  uint32_t shards = 0;
+  absl::Time start_time;
+  ServerState state = ServerState::kStarting;
+  uint64_t active_connections = 0;
+  uint64_t max_connections = 0;
+  std::vector<Condition> conditions;
+  std::vector<std::pair<std::string, uint64_t>> faults;  // "EMFILE" -> count, only those that occurred
+};
+
+// Limits of one daemon; GetInfo reports them.
+inline constexpr uint32_t kMaxBackends = 65'536;
+inline constexpr uint32_t kMaxOps = 1'024;
+inline constexpr uint32_t kMaxWeight = 65'535;
+
+}  // namespace sidelb::control
