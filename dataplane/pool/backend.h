@@ -64,7 +64,8 @@ struct BackendSession {
 // What one shard keeps of a backend. The shard alone writes it.
 struct alignas(64) BackendShard {
   BackendCounters counters;
-  IntrusiveList<BackendSession, &BackendSession::backend_hook> sessions;
+  IntrusiveList<BackendSession, &BackendSession::backend_hook> sessions;    // established
+  IntrusiveList<BackendSession, &BackendSession::backend_hook> connecting;  // not yet
 };
 
 class Backend {
