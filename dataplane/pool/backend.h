@@ -20,10 +20,14 @@
 
 namespace sidelb {
 
+class Backend;
 class LeastLoadIndex;
 
 // What the shards share; a cache line of its own.
 struct alignas(64) BackendLoad {
+  explicit BackendLoad(Backend* owner) : backend(owner) {}
+
+  Backend* const backend;  // that it belongs to
   // Sessions between their pick and their close. Any thread; raised through TryAcquire().
   std::atomic<uint32_t> active{0};
   std::atomic<uint32_t> consecutive_failures{0};
@@ -33,6 +37,7 @@ struct alignas(64) BackendLoad {
 
   // Guarded by the lock of `index`.
   static constexpr uint32_t kNotIndexed = UINT32_MAX;
+  static constexpr uint32_t kParked = UINT32_MAX - 1;  // a member without a free place
   uint32_t index_position = kNotIndexed;
   uint32_t index_weight = 0;
   uint32_t index_max_connections = 0;
@@ -83,7 +88,7 @@ class Backend {
   const BackendShard* FindShard(size_t index) const;
   size_t shard_count() const { return shard_count_; }
 
-  BackendLoad load;
+  BackendLoad load{this};
 
  private:
   const Address address_;

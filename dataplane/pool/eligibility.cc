@@ -1,0 +1,54 @@
+#include "dataplane/pool/eligibility.h"
+
+namespace sidelb {
+
+uint8_t EligibilityTier(const EligibilityInput& input) {
+  if (input.admin_state != AdminState::kEnabled || input.is_ejected || input.weight == 0) {
+    return kNeverEligible;
+  }
+  switch (input.health) {
+    case Health::kHealthy:
+      return 0;
+    case Health::kUnknown:
+      return 1;
+    case Health::kUnhealthy:
+      return 2;
+  }
+  return kNeverEligible;
+}
+
+IneligibleReason WhyIneligible(const EligibilityInput& input, uint8_t serving_tier) {
+  if (input.admin_state == AdminState::kDisabled) return IneligibleReason::kDisabled;
+  if (input.admin_state == AdminState::kDraining) return IneligibleReason::kDraining;
+  if (input.weight == 0) return IneligibleReason::kZeroWeight;
+  if (input.is_ejected) return IneligibleReason::kEjected;
+  if (EligibilityTier(input) <= serving_tier) return IneligibleReason::kNone;
+  return input.health == Health::kUnhealthy ? IneligibleReason::kUnhealthy
+                                            : IneligibleReason::kStandby;
+}
+
+std::string_view IneligibleReasonName(IneligibleReason reason) {
+  switch (reason) {
+    case IneligibleReason::kNone:
+      return "none";
+    case IneligibleReason::kDisabled:
+      return "disabled";
+    case IneligibleReason::kDraining:
+      return "draining";
+    case IneligibleReason::kRemoved:
+      return "removed";
+    case IneligibleReason::kZeroWeight:
+      return "zero_weight";
+    case IneligibleReason::kFull:
+      return "full";
+    case IneligibleReason::kUnhealthy:
+      return "unhealthy";
+    case IneligibleReason::kEjected:
+      return "ejected";
+    case IneligibleReason::kStandby:
+      return "standby";
+  }
+  return "none";
+}
+
+}  // namespace sidelb
