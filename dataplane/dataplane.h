@@ -20,46 +20,15 @@
 #include "absl/status/statusor.h"
 #include "dataplane/base/address.h"
 #include "dataplane/base/close_reason.h"
-#include "dataplane/base/counters.h"
+#include "dataplane/base/faults.h"
 #include "dataplane/base/unique_fd.h"
+#include "dataplane/net/listener_settings.h"
 #include "dataplane/pool/backend.h"
 #include "dataplane/pool/pool_snapshot.h"
 
 namespace sidelb {
 
-using ListenerId = uint64_t;  // never reused while the process lives
-
-// Totals of one listener on one shard. Raised by that shard, read by any thread.
-struct alignas(64) ListenerCounters {
-  Counter accepted;
-  Counter bytes_in;   // from downstream
-  Counter bytes_out;  // to downstream
-  std::array<Counter, kCloseReasonCount> closes;  // of every session it accepted
-};
-
-// What the shards share of a listener over all of its configurations. The control thread creates
-// one with the listener and may destroy it when the listener is removed, every shard has
-// acknowledged that, and `active` is 0.
-struct ListenerLoad {
-  explicit ListenerLoad(size_t shard_count)
-      : counters(std::make_unique<ListenerCounters[]>(shard_count)) {}
-
-  alignas(64) std::atomic<uint32_t> active{0};  // its sessions, from accept to close; any shard
-  std::unique_ptr<ListenerCounters[]> counters;  // one for each shard
-};
-
-// How a TCP listener treats its sessions. A zero duration means off.
-struct ListenerSettings {
-  PoolId pool = 0;
-  uint32_t max_connections = 0;  // 0 = unlimited
-  std::chrono::milliseconds connect_timeout{3'000};
-  uint32_t connect_attempts = 3;  // distinct backends, 1..8
-  std::chrono::milliseconds idle_timeout{3'600'000};
-  std::chrono::milliseconds half_close_timeout{30'000};
-  std::chrono::seconds keepalive_idle{60};
-  std::chrono::seconds keepalive_interval{15};
-  uint32_t keepalive_count = 4;
-};
+class ShardSet;
 
 // The listening sockets of one listener, one for each shard: bound, not listening yet.
 struct ListenerSockets {
@@ -82,14 +51,14 @@ struct ListenerChange {
 // What happens to the sessions that one backend has.
 struct BackendChange {
   Backend* backend = nullptr;
-  bool repick_connecting = false;     // connects under way go to another backend
-  std::optional<CloseReason> close;   // its sessions are reset
+  bool repick_connecting = false;    // connects under way go to another backend
+  std::optional<CloseReason> close;  // its sessions are reset
 };
 
 // One atomic change of what the shards use.
 struct Publication {
-  uint64_t seq = 0;       // grows by one each time
-  uint64_t revision = 0;  // of the desired state that it carries
+  uint64_t seq = 0;                                        // grows by one each time
+  uint64_t revision = 0;                                   // of the desired state that it carries
   std::vector<std::shared_ptr<const PoolSnapshot>> pools;  // new or changed
   std::vector<PoolId> removed_pools;
   std::vector<ListenerChange> listeners;
@@ -102,15 +71,6 @@ struct ListenError {
   int error = 0;  // errno
 };
 
-// Faults of this machine, survived and counted; any thread.
-struct FaultCounters {
-  uint64_t emfile = 0;         // out of descriptors: EMFILE, ENFILE
-  uint64_t eaddrnotavail = 0;  // out of local ports towards a backend
-  uint64_t enobufs = 0;        // ENOBUFS, ENOMEM
-  uint64_t enetunreach = 0;    // no route from here
-  uint64_t other = 0;
-};
-
 class DataPlane {
  public:
   struct Options {
@@ -118,15 +78,16 @@ class DataPlane {
     // Sessions of the whole process; 0 = 0.45 x RLIMIT_NOFILE. At the cap the shards stop
     // accepting and the kernel queues.
     uint64_t max_connections = 0;
-    boost::asio::any_io_executor control;  // where callbacks run
+    boost::asio::any_io_executor control;  // where callbacks run; it must outlive the data plane
     // Every shard uses `seq`, or something newer. Called in order, once per publication.
     std::function<void(uint64_t seq, uint64_t revision, std::vector<ListenError>)> on_applied;
-    // A backend that was asked for (WhenIdle) has no session left.
   };
 
   // Starts the shards' threads.
   static absl::StatusOr<std::unique_ptr<DataPlane>> Start(Options options);
-  virtual ~DataPlane();  // stops
+  ~DataPlane();  // stops
+  DataPlane(const DataPlane&) = delete;
+  DataPlane& operator=(const DataPlane&) = delete;
 
   // Binds one socket for each shard. FAILED_PRECONDITION with the errno text when the address is
   // taken or not ours, RESOURCE_EXHAUSTED when descriptors are short. Closing them has no effect on
@@ -144,6 +105,11 @@ class DataPlane {
   uint64_t active_sessions() const;
   uint64_t max_connections() const;
   FaultCounters faults() const;
+
+ private:
+  explicit DataPlane(std::unique_ptr<ShardSet> shards);
+
+  std::unique_ptr<ShardSet> shards_;
 };
 
 }  // namespace sidelb

@@ -10,7 +10,7 @@ namespace sidelb {
 
 enum class CloseReason : uint8_t {
   kUnspecified = 0,
-  kFinished = 1,           // both sides sent FIN
+  kFinished = 1,  // both sides sent FIN
   kDownstreamReset = 2,
   kUpstreamReset = 3,
   kDownstreamTimeout = 4,  // keepalive or user timeout: the peer is gone

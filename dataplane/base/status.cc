@@ -14,8 +14,8 @@ std::string ErrnoName(int error) {
 }
 
 absl::Status ErrnoToStatus(int error, std::string_view what) {
-  const std::string message = fmt::format(
-      "{}: {} ({})", what, std::generic_category().message(error), ErrnoName(error));
+  const std::string message =
+      fmt::format("{}: {} ({})", what, std::generic_category().message(error), ErrnoName(error));
   switch (error) {
     case EADDRINUSE:
     case EADDRNOTAVAIL:

@@ -14,8 +14,12 @@ constexpr uintptr_t kTagMask = 3;
 
 }  // namespace
 
-Poller::Poller(boost::asio::io_context& io, std::function<void()> before_batch)
-    : io_(io), before_batch_(std::move(before_batch)), set_(io) {}
+Poller::Poller(boost::asio::io_context& io, std::function<void()> before_batch,
+               std::function<void()> after_batch)
+    : io_(io),
+      before_batch_(std::move(before_batch)),
+      after_batch_(std::move(after_batch)),
+      set_(io) {}
 
 Poller::~Poller() { Stop(); }
 
@@ -48,15 +52,21 @@ void Poller::Continue(PollTarget* target) {
   ready_.PushBack(target);
   if (is_continuation_posted_) return;
   is_continuation_posted_ = true;
-  boost::asio::post(io_, [this] {
-    is_continuation_posted_ = false;
-    if (is_stopped_) return;
-    before_batch_();
-    is_in_batch_ = true;
-    RunReady();
-    is_in_batch_ = false;
-    EmptyGraveyard();
-  });
+  boost::asio::post(io_, [this] { OnContinuation(); });
+}
+
+void Poller::OnContinuation() {
+  is_continuation_posted_ = false;
+  if (is_stopped_) return;
+  before_batch_();
+  is_in_batch_ = true;
+  // Those that are put back while this runs wait for the next turn.
+  IntrusiveList<PollTarget, &PollTarget::hook_> turn;
+  turn.TakeAll(&ready_);
+  while (PollTarget* target = turn.PopFront()) target->OnContinue();
+  is_in_batch_ = false;
+  EmptyGraveyard();
+  after_batch_();
 }
 
 void Poller::Bury(PollTarget* target) {
@@ -87,16 +97,8 @@ void Poller::OnWake() {
   }
   is_in_batch_ = false;
   EmptyGraveyard();
+  after_batch_();
   if (!is_stopped_) Wait();
-}
-
-void Poller::RunReady() {
-  // Those that are put back while this runs wait for the next turn.
-  IntrusiveList<PollTarget, &PollTarget::hook_> turn;
-  turn.TakeAll(&ready_);
-  while (PollTarget* target = turn.PopFront()) {
-    if (!target->is_buried_) target->OnContinue();
-  }
 }
 
 void Poller::EmptyGraveyard() {

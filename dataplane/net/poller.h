@@ -41,8 +41,10 @@ class PollTarget {
 
 class Poller {
  public:
-  // `before_batch` runs first at each wake-up; the shard reads its clock there.
-  Poller(boost::asio::io_context& io, std::function<void()> before_batch);
+  // `before_batch` runs first at each wake-up (the shard reads its clock there), `after_batch` last
+  // (the shard moves its system timer there).
+  Poller(boost::asio::io_context& io, std::function<void()> before_batch,
+         std::function<void()> after_batch);
   ~Poller();
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
@@ -66,13 +68,14 @@ class Poller {
  private:
   void Wait();
   void OnWake();
-  void RunReady();
+  void OnContinuation();
   void EmptyGraveyard();
 
   static constexpr int kBatch = 256;
 
   boost::asio::io_context& io_;
   std::function<void()> before_batch_;
+  std::function<void()> after_batch_;
   boost::asio::posix::stream_descriptor set_;
   IntrusiveList<PollTarget, &PollTarget::hook_> ready_;
   IntrusiveList<PollTarget, &PollTarget::hook_> graveyard_;

@@ -62,12 +62,13 @@ Relay::Outcome Relay::Run() {
   Step steps[2];
   for (size_t from : {0, 1}) steps[from] = Pump(from);
   if (broken_ != kNobody) {
-    // Only what the broken side sent before its end still matters.
+    // Only what the broken side sent before its end still matters. It may have broken after its
+    // turn above, and then no further edge would tell of what it sent.
+    if (steps[broken_] != Step::kYield) steps[broken_] = Pump(broken_);
     if (is_broken_on_both_sides() || IsDelivered(broken_)) return Outcome::kReset;
     return steps[broken_] == Step::kYield ? Outcome::kYield : Outcome::kOpen;
   }
   if (directions_[0].is_fin_sent && directions_[1].is_fin_sent) return Outcome::kFinished;
-  // A direction that broke the other side may have work left that it did not know of.
   return steps[0] == Step::kYield || steps[1] == Step::kYield ? Outcome::kYield : Outcome::kOpen;
 }
 

@@ -66,17 +66,13 @@ class Relay {
   // Whether any byte or FIN was taken from either side since Start().
   bool has_taken_anything() const { return has_taken_anything_; }
   // Exactly one direction has passed its FIN.
-  bool is_half_closed() const {
-    return directions_[0].is_fin_sent != directions_[1].is_fin_sent;
-  }
+  bool is_half_closed() const { return directions_[0].is_fin_sent != directions_[1].is_fin_sent; }
   // After a side broke: which one was first, and its errno (ECONNRESET, EPIPE, ETIMEDOUT, ...).
   bool is_broken() const { return broken_ != kNobody; }
   Side broken_side() const { return static_cast<Side>(broken_); }
   int error() const { return error_; }
   // Whether both sides broke: nobody is left to deliver to.
-  bool is_broken_on_both_sides() const {
-    return peers_[0].is_broken && peers_[1].is_broken;
-  }
+  bool is_broken_on_both_sides() const { return peers_[0].is_broken && peers_[1].is_broken; }
 
  private:
   static constexpr size_t kBudgetBytes = 256 * 1024;

@@ -28,14 +28,14 @@ enum class Mode : uint8_t {
   kMaglev,
 };
 
-std::string_view ModeName(Mode mode);                 // "round-robin"
-std::optional<Mode> ParseMode(std::string_view name); // also "round_robin", "roundrobin"
+std::string_view ModeName(Mode mode);                  // "round-robin"
+std::optional<Mode> ParseMode(std::string_view name);  // also "round_robin", "roundrobin"
 
 // What a pick may depend on.
 struct PickRequest {
-  const Address* client = nullptr;         // for hash modes; may be nullptr for the others
-  uint64_t random = 0;                     // for random modes
-  absl::Span<Backend* const> tried = {};   // passed over; at most 8
+  const Address* client = nullptr;        // for hash modes; may be nullptr for the others
+  uint64_t random = 0;                    // for random modes
+  absl::Span<Backend* const> tried = {};  // passed over; at most 8
 };
 
 enum class PickError : uint8_t { kNone, kNoBackend, kNoCapacity };

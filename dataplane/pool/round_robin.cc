@@ -18,7 +18,8 @@ bool Contains(absl::Span<Backend* const> tried, const Backend* backend) {
 // The number coprime to `total` that is nearest to total/phi.
 uint64_t GoldenStride(uint64_t total) {
   if (total < 3) return 1;
-  const auto wanted = static_cast<uint64_t>(std::llround(static_cast<double>(total) * 0.6180339887));
+  const auto wanted =
+      static_cast<uint64_t>(std::llround(static_cast<double>(total) * 0.6180339887));
   for (uint64_t distance = 0;; ++distance) {
     if (wanted > distance && std::gcd(wanted - distance, total) == 1) return wanted - distance;
     if (std::gcd(wanted + distance, total) == 1) return wanted + distance;

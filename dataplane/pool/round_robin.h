@@ -2,9 +2,9 @@
 //
 // No schedule is stored (its length would be the sum of the weights). With W the sum of
 // weight/gcd and s coprime to W and nearest to W/phi, pick number c goes to the backend whose range
-// of prefix sums holds (c mod W)*s mod W: every W picks in a row visit each backend exactly as often
-// as its weight says, and the stride spreads the visits of one backend evenly. With equal weights
-// s is 1, so the order is that of the snapshot.
+// of prefix sums holds (c mod W)*s mod W: every W picks in a row visit each backend exactly as
+// often as its weight says, and the stride spreads the visits of one backend evenly. With equal
+// weights s is 1, so the order is that of the snapshot.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,50 @@
+// What a listener is to the shards: its settings, and what the shards share of it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/base/close_reason.h"
+#include "dataplane/base/counters.h"
+#include "dataplane/pool/pool_snapshot.h"
+
+namespace sidelb {
+
+using ListenerId = uint64_t;  // never reused while the process lives
+
+// Totals of one listener on one shard. Raised by that shard, read by any thread.
+struct alignas(64) ListenerCounters {
+  Counter accepted;
+  Counter bytes_in;                               // from downstream
+  Counter bytes_out;                              // to downstream
+  std::array<Counter, kCloseReasonCount> closes;  // of every session it accepted
+};
+
+// What the shards share of a listener over all of its configurations. The control thread creates
+// one with the listener and may destroy it when the listener is removed, every shard has
+// acknowledged that, and `active` is 0.
+struct ListenerLoad {
+  explicit ListenerLoad(size_t shard_count)
+      : counters(std::make_unique<ListenerCounters[]>(shard_count)) {}
+
+  alignas(64) std::atomic<uint32_t> active{0};   // its sessions, from accept to close; any shard
+  std::unique_ptr<ListenerCounters[]> counters;  // one for each shard
+};
+
+// How a TCP listener treats its sessions. A zero duration means off.
+struct ListenerSettings {
+  PoolId pool = 0;
+  uint32_t max_connections = 0;  // 0 = unlimited
+  std::chrono::milliseconds connect_timeout{3'000};
+  uint32_t connect_attempts = 3;  // distinct backends, 1..8
+  std::chrono::milliseconds idle_timeout{3'600'000};
+  std::chrono::milliseconds half_close_timeout{30'000};
+  std::chrono::seconds keepalive_idle{60};
+  std::chrono::seconds keepalive_interval{15};
+  uint32_t keepalive_count = 4;
+};
+
+}  // namespace sidelb

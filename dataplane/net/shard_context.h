@@ -1,0 +1,70 @@
+// ShardContext: what the listeners and sessions of one shard use.
+//
+// Thread safety: the shard's thread, except Admission and Faults. Ownership: the Shard owns it; it
+// outlives every session and listener of the shard.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/container/flat_hash_map.h"
+#include "dataplane/base/faults.h"
+#include "dataplane/base/intrusive_list.h"
+#include "dataplane/net/admission.h"
+#include "dataplane/net/poller.h"
+#include "dataplane/net/relay.h"
+#include "dataplane/net/timer_wheel.h"
+#include "dataplane/pool/pool_snapshot.h"
+
+namespace sidelb {
+
+// A session as its shard links it; TcpSession derives from it.
+struct ShardSession {
+  ListHook shard_hook;
+};
+
+// A listener that stopped accepting at the process cap.
+struct PausedListener {
+  virtual ~PausedListener() = default;
+  virtual void Resume() = 0;
+  ListHook paused_hook;
+};
+
+struct ShardContext {
+  ShardContext(size_t shard_index, Poller& shard_poller, TimerWheel& wheel, PipeBudget& pipes,
+               Admission& process_admission, Faults& process_faults)
+      : index(shard_index),
+        poller(shard_poller),
+        timers(wheel),
+        relay(pipes),
+        admission(process_admission),
+        faults(process_faults),
+        random_state(0x9e3779b97f4a7c15u * (shard_index + 1)) {}
+
+  const PoolSnapshot* FindPool(PoolId id) const {
+    const auto found = pools.find(id);
+    return found == pools.end() ? nullptr : found->second.get();
+  }
+
+  // SplitMix64: good enough to spread picks, not a secret.
+  uint64_t NextRandom() {
+    uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+  }
+
+  const size_t index;
+  uint64_t now_ms = 0;  // of the present batch, steady clock
+  Poller& poller;
+  TimerWheel& timers;
+  RelayResources relay;
+  Admission& admission;
+  Faults& faults;
+  absl::flat_hash_map<PoolId, std::shared_ptr<const PoolSnapshot>> pools;
+  IntrusiveList<ShardSession, &ShardSession::shard_hook> sessions;
+  IntrusiveList<PausedListener, &PausedListener::paused_hook> paused;
+  uint64_t random_state;
+};
+
+}  // namespace sidelb

@@ -1,0 +1,83 @@
+#include "dataplane/net/socket_options.h"
+
+#include <netinet/tcp.h>
+
+#include <cerrno>
+
+#include "dataplane/base/status.h"
+#include "fmt/format.h"
+
+namespace sidelb {
+namespace {
+
+// How long sent data may stay unacknowledged before the connection counts as broken.
+constexpr int kUserTimeoutMs = 60'000;
+
+int SetOption(int fd, int level, int name, int value) {
+  return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+void SetLiveness(int fd, const ListenerSettings& settings) {
+  SetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, kUserTimeoutMs);
+  const bool keepalive = settings.keepalive_idle.count() > 0;
+  SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive ? 1 : 0);
+  if (!keepalive) return;
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(settings.keepalive_idle.count()));
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(settings.keepalive_interval.count()));
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, static_cast<int>(settings.keepalive_count));
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<UniqueFd>> BindTcp(const Address& address, size_t count,
+                                              Address* bound) {
+  *bound = address;
+  std::vector<UniqueFd> sockets;
+  for (size_t i = 0; i < count; ++i) {
+    const auto fail = [&] {
+      return ErrnoToStatus(errno, fmt::format("cannot bind {}", address.ToString()));
+    };
+    UniqueFd fd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+    if (!fd.is_open()) return fail();
+    SetOption(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    if (address.is_v6()) SetOption(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    if (i > 0 && SetOption(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1) != 0) return fail();
+    if (bind(fd.get(), bound->data(), bound->size()) != 0) return fail();
+    if (i == 0) {
+      sockaddr_in6 name{};
+      socklen_t size = sizeof(name);
+      if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&name), &size) != 0) return fail();
+      *bound =
+          address.WithPort(Address::FromSockaddr(reinterpret_cast<sockaddr*>(&name), size).port());
+      if (SetOption(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1) != 0) return fail();
+    }
+    sockets.push_back(std::move(fd));
+  }
+  return sockets;
+}
+
+void SetDownstreamOptions(int listening_fd, const ListenerSettings& settings) {
+  SetOption(listening_fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  SetLiveness(listening_fd, settings);
+}
+
+int OpenUpstream(const Address& address, UniqueFd* fd) {
+  fd->Reset(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+  if (!fd->is_open()) return errno;
+  SetOption(fd->get(), IPPROTO_TCP, TCP_NODELAY, 1);
+  if (connect(fd->get(), address.data(), address.size()) == 0 || errno == EINPROGRESS) return 0;
+  const int error = errno;
+  fd->Reset();
+  return error;
+}
+
+void SetUpstreamOptions(int fd, const ListenerSettings& settings) { SetLiveness(fd, settings); }
+
+void CloseWithReset(UniqueFd* fd) {
+  if (!fd->is_open()) return;
+  const linger reset{.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd->get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+  fd->Reset();
+}
+
+}  // namespace sidelb

@@ -1,0 +1,32 @@
+// Socket options of listeners and sessions, and the sockets that are opened with them.
+//
+// Thread safety: pure functions of a descriptor.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "dataplane/base/address.h"
+#include "dataplane/base/unique_fd.h"
+#include "dataplane/net/listener_settings.h"
+
+namespace sidelb {
+
+// Binds `count` TCP sockets to one address, none of which listens yet. The first is bound without
+// SO_REUSEPORT, so that it fails against any other holder of the address; the others then share it.
+// `bound` gets the address with the port that the kernel chose. An IPv6 wildcard takes IPv4 too.
+// Errors: as ErrnoToStatus.
+absl::StatusOr<std::vector<UniqueFd>> BindTcp(const Address& address, size_t count, Address* bound);
+
+// Options that accepted sockets inherit: TCP_NODELAY, keepalive, TCP_USER_TIMEOUT.
+void SetDownstreamOptions(int listening_fd, const ListenerSettings& settings);
+
+// Opens a non-blocking socket for `address` with TCP_NODELAY and begins to connect. Returns 0 when
+// the connect is under way or done, else errno.
+int OpenUpstream(const Address& address, UniqueFd* fd);
+
+// Keepalive and TCP_USER_TIMEOUT of an upstream socket; set late, because most sessions are short.
+void SetUpstreamOptions(int fd, const ListenerSettings& settings);
+
+// Closes with RST instead of FIN.
+void CloseWithReset(UniqueFd* fd);
+
+}  // namespace sidelb

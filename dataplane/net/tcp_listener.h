@@ -1,0 +1,48 @@
+// TcpListener: the listening socket of one listener on one shard: accepts in bounded turns, keeps
+// the limits, begins sessions.
+//
+// At the process cap, and when descriptors or memory run out, it stops accepting and the kernel
+// queues; it looks again when a session of its shard ends, at latest after 100 ms.
+//
+// Thread safety: the shard's thread. Ownership: created by Open(), owned by the shard until
+// Close(), which ends it in the poller's graveyard.
+#pragma once
+
+#include "dataplane/base/local_ref.h"
+#include "dataplane/base/unique_fd.h"
+#include "dataplane/net/shard_context.h"
+#include "dataplane/net/tcp_session.h"
+
+namespace sidelb {
+
+class TcpListener final : public PollTarget, public TimerTarget, public PausedListener {
+ public:
+  TcpListener(ShardContext& shard, UniqueFd socket, const ListenerSettings& settings,
+              ListenerLoad* load);
+
+  // Begins to listen and accept; errno on failure, and then only Close() may follow.
+  int Open();
+  // Sessions accepted from now on see `settings` and are counted in `load`.
+  void Update(const ListenerSettings& settings, ListenerLoad* load);
+  // Accepts what is queued, then closes the socket and ends this object.
+  void Close();
+
+  void OnEvents(uint32_t events, unsigned tag) override;
+  void OnContinue() override;
+  void OnTimer() override;
+  void Resume() override;
+
+ private:
+  enum class Turn : uint8_t { kDrained, kPaused, kMore };
+
+  ~TcpListener() override = default;
+  Turn AcceptSome();
+  void AcceptAndPlanNext();
+  void Begin(UniqueFd accepted, const Address& client);
+
+  ShardContext& shard_;
+  UniqueFd socket_;
+  LocalRef<SessionSettings> settings_;
+};
+
+}  // namespace sidelb

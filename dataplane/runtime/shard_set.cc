@@ -1,0 +1,77 @@
+#include "dataplane/runtime/shard_set.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+namespace sidelb {
+namespace {
+
+constexpr uint32_t kMaxPipes = 256;
+
+uint64_t DescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return 1 << 20;
+  return limit.rlim_cur;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ShardSet>> ShardSet::Start(DataPlane::Options options) {
+  if (options.shards == 0) return absl::InvalidArgumentError("shards: 0; allowed: 1 or more");
+  // A write to a closed pipe or socket is an error to handle, not a signal to die of.
+  std::signal(SIGPIPE, SIG_IGN);
+  const uint64_t descriptors = DescriptorLimit();
+  // A session needs two descriptors; what is left is for listeners, pipes and the control plane.
+  const uint64_t max_sessions =
+      options.max_connections != 0 ? options.max_connections : descriptors * 45 / 100;
+  const auto pipes = static_cast<uint32_t>(std::min<uint64_t>(kMaxPipes, descriptors / 50));
+  std::unique_ptr<ShardSet> set(new ShardSet(std::move(options), max_sessions, pipes));
+  for (const std::unique_ptr<Shard>& shard : set->shards_) {
+    if (absl::Status status = shard->Start(); !status.ok()) return status;
+  }
+  return set;
+}
+
+ShardSet::ShardSet(DataPlane::Options options, uint64_t max_sessions, uint32_t pipes)
+    : control_(std::move(options.control)),
+      pipes_(pipes),
+      admission_(max_sessions),
+      collector_(std::make_shared<Collector>()) {
+  collector_->on_applied = std::move(options.on_applied);
+  for (size_t i = 0; i < options.shards; ++i) {
+    shards_.push_back(std::make_unique<Shard>(i, pipes_, admission_, faults_));
+  }
+}
+
+ShardSet::~ShardSet() { Stop(CloseReason::kShutdown); }
+
+void ShardSet::Publish(Publication publication) {
+  Round& round = collector_->round;
+  round.publication = std::make_shared<Publication>(std::move(publication));
+  round.missing = shards_.size();
+  round.errors.clear();
+  for (const std::unique_ptr<Shard>& shard : shards_) {
+    shard->Apply(round.publication, [control = control_, collector = collector_](ShardAck ack) {
+      boost::asio::post(control, [collector, ack = std::move(ack)]() mutable {
+        OnAck(collector, std::move(ack));
+      });
+    });
+  }
+}
+
+void ShardSet::OnAck(const std::shared_ptr<Collector>& collector, ShardAck ack) {
+  Round& round = collector->round;
+  round.errors.insert(round.errors.end(), ack.errors.begin(), ack.errors.end());
+  if (--round.missing > 0) return;
+  const std::shared_ptr<Publication> publication = std::move(round.publication);
+  collector->on_applied(publication->seq, publication->revision, std::move(round.errors));
+}
+
+void ShardSet::Stop(CloseReason reason) {
+  for (const std::unique_ptr<Shard>& shard : shards_) shard->Stop(reason);
+}
+
+}  // namespace sidelb
