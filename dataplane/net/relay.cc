@@ -134,7 +134,8 @@ void Relay::Copy(size_t from, size_t* moved) {
     direction.is_fin_taken = true;
     return;
   }
-  has_taken_anything_ = true;
+  // After a reset whose error has been read, the end of the stream is no FIN.
+  if (received > 0 || !source.is_broken) has_taken_anything_ = true;
   if (received == 0) {
     source.is_readable = false;
     direction.is_fin_taken = true;
@@ -253,7 +254,7 @@ void Relay::Splice(size_t from, size_t* moved) {
     return;
   }
   if (n < 0 && error != EAGAIN) Break(from, error);
-  has_taken_anything_ = true;
+  if (!source.is_broken) has_taken_anything_ = true;
   source.is_readable = false;
   direction.is_fin_taken = true;
 }
