@@ -131,13 +131,16 @@ TcpServer::~TcpServer() { Stop(); }
 
 void TcpServer::AcceptLoop() {
   pollfd watched[2] = {{listening_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
-  while (!is_stopping_) {
-    if (poll(watched, 2, -1) < 0 || watched[1].revents != 0) break;
+  for (;;) {
+    // Once it is told to stop, it accepts what is queued: closing would reset that.
+    if (!is_stopping_ && poll(watched, 2, -1) < 0) break;
     UniqueFd fd(accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!fd.is_open()) continue;
+    if (!fd.is_open()) {
+      if (is_stopping_) break;
+      continue;
+    }
     ++accepted_;
     std::lock_guard lock(mutex_);
-    if (is_stopping_) break;
     Connection& connection = connections_.emplace_back();
     connection.socket = TcpSocket(std::move(fd));
     connection.thread = std::thread([this, &connection] {

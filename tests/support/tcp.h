@@ -49,8 +49,8 @@ class TcpSocket {
   End WaitForEnd();
 
   void SendFin();
-  void Reset();  // closes with RST
-  void Close();  // closes with FIN (or with RST, when data was not read)
+  void Reset();                  // closes with RST
+  void Close();                  // closes with FIN (or with RST, when data was not read)
   void LimitBuffers(int bytes);  // small socket buffers, for back-pressure
 
  private:
@@ -94,8 +94,8 @@ class TcpServer {
 };
 
 // Handlers.
-void Echo(TcpSocket& socket);                              // until FIN, then FIN
-TcpServer::Handler Greet(std::string greeting);            // sends it, then waits for the end
+void Echo(TcpSocket& socket);                    // until FIN, then FIN
+TcpServer::Handler Greet(std::string greeting);  // sends it, then waits for the end
 
 // An address that nobody listens on: bound, never listening, so that connects are refused.
 struct RefusedAddress {

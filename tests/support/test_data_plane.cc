@@ -127,8 +127,7 @@ uint64_t TestDataPlane::closes(ListenerId id, CloseReason reason) const {
   return sum;
 }
 
-uint64_t TestDataPlane::Sum(const Backend& backend,
-                            const Counter BackendCounters::*counter) const {
+uint64_t TestDataPlane::Sum(const Backend& backend, const Counter BackendCounters::*counter) const {
   uint64_t sum = 0;
   for (size_t i = 0; i < shards_; ++i) {
     if (const BackendShard* shard = backend.FindShard(i)) sum += (shard->counters.*counter).value();

@@ -40,7 +40,8 @@ TEST(ResetTest, ClientDataThenReset) {
   client.Send("0123456789");
   // The RST must come behind the data, not overtake it in the kernel: wait until it is relayed.
   const auto& backend = *plane.backend(1, server.address()).backend;
-  EXPECT_TRUE(plane.WaitUntil([&] { return plane.Sum(backend, &BackendCounters::bytes_in) == 10; }));
+  EXPECT_TRUE(
+      plane.WaitUntil([&] { return plane.Sum(backend, &BackendCounters::bytes_in) == 10; }));
   client.Reset();
   EXPECT_TRUE(plane.WaitUntil([&] { return seen.end == End::kReset; }));
   EXPECT_EQ(seen.bytes, 10u);
@@ -137,8 +138,8 @@ TEST(ResetTest, ResetInTheMiddleOfBulk) {
 TEST(ResetTest, IdleTimeoutEndsTheSession) {
   TcpServer server(testing::Greet("hi"));
   TestDataPlane plane(1);
-  TcpSocket client = TcpSocket::Connect(
-      Listen(plane, server, {.idle_timeout = std::chrono::milliseconds(150)}));
+  TcpSocket client =
+      TcpSocket::Connect(Listen(plane, server, {.idle_timeout = std::chrono::milliseconds(150)}));
   EXPECT_EQ(client.Receive(2), "hi");
   EXPECT_EQ(client.WaitForEnd(), End::kReset);
   EXPECT_TRUE(plane.WaitUntil([&] { return plane.closes(1, CloseReason::kIdleTimeout) == 1; }));
