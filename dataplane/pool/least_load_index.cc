@@ -1,15 +1,16 @@
 #include "dataplane/pool/least_load_index.h"
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 
-#include "absl/container/inlined_vector.h"
 #include "dataplane/pool/backend.h"
 
 namespace sidelb {
 namespace {
 
 constexpr uint32_t kArity = 4;
+constexpr size_t kMaxTried = 8;
 
 using Guard = std::lock_guard<SpinLock>;
 
@@ -139,13 +140,15 @@ size_t LeastLoadIndex::size() const {
 BackendLoad* LeastLoadIndex::Acquire(absl::Span<Backend* const> tried, bool* full) {
   Guard guard(lock_);
   *full = heap_.size() < members_.size();
+  tried = tried.subspan(0, kMaxTried);
   // Best first: only members that were tried are passed over, so the frontier stays small.
-  absl::InlinedVector<uint32_t, 40> frontier;
-  if (!heap_.empty()) frontier.push_back(0);
-  while (!frontier.empty()) {
-    auto least = std::min_element(frontier.begin(), frontier.end(), [this](uint32_t a, uint32_t b) {
-      return Less(heap_[a], heap_[b]);
-    });
+  std::array<uint32_t, 1 + kMaxTried*(kArity - 1)> frontier;
+  size_t count = heap_.empty() ? 0 : 1;
+  frontier[0] = 0;
+  while (count > 0) {
+    auto least =
+        std::min_element(frontier.begin(), frontier.begin() + count,
+                         [this](uint32_t a, uint32_t b) { return Less(heap_[a], heap_[b]); });
     const uint32_t position = *least;
     BackendLoad* const load = heap_[position].load;
     if (!Contains(tried, load->backend)) {
@@ -153,12 +156,11 @@ BackendLoad* LeastLoadIndex::Acquire(absl::Span<Backend* const> tried, bool* ful
       Reposition(load, load->active.fetch_add(1, std::memory_order_relaxed) + 1);
       return load;
     }
-    *least = frontier.back();
-    frontier.pop_back();
+    *least = frontier[--count];
     const uint32_t first = position * kArity + 1;
     const auto size = static_cast<uint32_t>(heap_.size());
     for (uint32_t child = first; child < std::min(first + kArity, size); ++child) {
-      frontier.push_back(child);
+      frontier[count++] = child;
     }
   }
   return nullptr;

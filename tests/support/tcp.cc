@@ -101,13 +101,22 @@ End TcpSocket::WaitForEnd() {
 void TcpSocket::SendFin() { shutdown(fd_.get(), SHUT_WR); }
 
 void TcpSocket::Reset() {
+  std::lock_guard lock(*closing_);
   if (!fd_.is_open()) return;
   const linger reset{.l_onoff = 1, .l_linger = 0};
   setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
   fd_.Reset();
 }
 
-void TcpSocket::Close() { fd_.Reset(); }
+void TcpSocket::Close() {
+  std::lock_guard lock(*closing_);
+  fd_.Reset();
+}
+
+void TcpSocket::Shutdown() {
+  std::lock_guard lock(*closing_);
+  shutdown(fd_.get(), SHUT_RDWR);
+}
 
 void TcpSocket::LimitBuffers(int bytes) {
   setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
@@ -171,7 +180,7 @@ void TcpServer::Stop() {
   StopListening();
   std::lock_guard lock(mutex_);
   for (Connection& connection : connections_) {
-    shutdown(connection.socket.fd(), SHUT_RDWR);
+    connection.socket.Shutdown();
     if (connection.thread.joinable()) connection.thread.join();
     connection.socket.Reset();
   }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -51,10 +52,12 @@ class TcpSocket {
   void SendFin();
   void Reset();                  // closes with RST
   void Close();                  // closes with FIN (or with RST, when data was not read)
+  void Shutdown();               // ends both directions; any thread
   void LimitBuffers(int bytes);  // small socket buffers, for back-pressure
 
  private:
   UniqueFd fd_;
+  std::unique_ptr<std::mutex> closing_ = std::make_unique<std::mutex>();
   End end_ = End::kNone;
 };
 
