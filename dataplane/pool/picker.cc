@@ -1,6 +1,8 @@
 #include "dataplane/pool/picker.h"
 
 #include "dataplane/pool/least_connections.h"
+#include "dataplane/pool/maglev.h"
+#include "dataplane/pool/random_pickers.h"
 #include "dataplane/pool/round_robin.h"
 
 namespace sidelb {
@@ -40,8 +42,18 @@ std::optional<Mode> ParseMode(std::string_view name) {
 
 std::unique_ptr<const Picker> MakePicker(Mode mode, absl::Span<const Member> eligible,
                                          PoolLoad* load) {
-  if (mode == Mode::kLeastConnections) {
-    return std::make_unique<LeastConnectionsPicker>(eligible, load);
+  switch (mode) {
+    case Mode::kRoundRobin:
+      break;
+    case Mode::kLeastConnections:
+      return std::make_unique<LeastConnectionsPicker>(eligible, load);
+    case Mode::kP2c:
+      return std::make_unique<P2cPicker>(eligible);
+    case Mode::kRandom:
+      return std::make_unique<RandomPicker>(eligible);
+    case Mode::kSourceHash:
+    case Mode::kMaglev:
+      return std::make_unique<MaglevPicker>(eligible);
   }
   return std::make_unique<RoundRobinPicker>(eligible, load);
 }

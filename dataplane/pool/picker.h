@@ -54,7 +54,7 @@ class Picker {
 };
 
 // `eligible` are the members that may take new sessions, in the order of the snapshot; it and
-// `load` must outlive the picker. Modes without a picker of their own are refused by control.
+// `load` must outlive the picker.
 std::unique_ptr<const Picker> MakePicker(Mode mode, absl::Span<const Member> eligible,
                                          PoolLoad* load);
 

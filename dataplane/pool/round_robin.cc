@@ -1,19 +1,14 @@
 #include "dataplane/pool/round_robin.h"
 
-#include <algorithm>
 #include <cmath>
 #include <numeric>
 
-#include "dataplane/pool/pool_snapshot.h"
+#include "dataplane/pool/taking.h"
 
 namespace sidelb {
 namespace {
 
 constexpr int kTries = 8;  // of the cursor, before a scan
-
-bool Contains(absl::Span<Backend* const> tried, const Backend* backend) {
-  return std::find(tried.begin(), tried.end(), backend) != tried.end();
-}
 
 // The number coprime to `total` that is nearest to total/phi.
 uint64_t GoldenStride(uint64_t total) {
@@ -29,47 +24,21 @@ uint64_t GoldenStride(uint64_t total) {
 }  // namespace
 
 RoundRobinPicker::RoundRobinPicker(absl::Span<const Member> eligible, PoolLoad* load)
-    : eligible_(eligible), load_(load) {
-  uint64_t divisor = 0;
-  bool equal = true;
-  for (const Member& member : eligible) {
-    divisor = std::gcd(divisor, uint64_t{member.weight});
-    equal = equal && member.weight == eligible.front().weight;
-  }
-  if (equal) {
-    total_ = eligible.size();
-    return;
-  }
-  sums_.reserve(eligible.size());
-  for (const Member& member : eligible) sums_.push_back(total_ += member.weight / divisor);
-  stride_ = GoldenStride(total_);
-}
-
-size_t RoundRobinPicker::Slot(uint64_t count) const {
-  const uint64_t slot = (count % total_) * stride_ % total_;
-  if (sums_.empty()) return slot;
-  return static_cast<size_t>(std::upper_bound(sums_.begin(), sums_.end(), slot) - sums_.begin());
-}
+    : eligible_(eligible),
+      load_(load),
+      weights_(eligible),
+      stride_(weights_.are_equal() ? 1 : GoldenStride(weights_.total())) {}
 
 PickResult RoundRobinPicker::Pick(const PickRequest& request) const {
   if (eligible_.empty()) return {nullptr, PickError::kNoBackend};
-  bool full = false;
-  const auto take = [&](const Member& member) {
-    if (Contains(request.tried, member.backend)) return false;
-    if (TryAcquire(&member.backend->load, member.max_connections)) return true;
-    full = true;
-    return false;
-  };
-  size_t slot = 0;
+  Taking taking(request);
+  size_t index = 0;
   for (int i = 0; i < kTries; ++i) {
-    slot = Slot(load_->cursor.fetch_add(1, std::memory_order_relaxed));
-    if (take(eligible_[slot])) return {eligible_[slot].backend, PickError::kNone};
+    const uint64_t count = load_->cursor.fetch_add(1, std::memory_order_relaxed);
+    index = weights_.Find(count % weights_.total() * stride_ % weights_.total());
+    if (taking.Take(eligible_[index])) return {eligible_[index].backend, PickError::kNone};
   }
-  for (size_t i = 1; i <= eligible_.size(); ++i) {
-    const Member& member = eligible_[(slot + i) % eligible_.size()];
-    if (take(member)) return {member.backend, PickError::kNone};
-  }
-  return {nullptr, full ? PickError::kNoCapacity : PickError::kNoBackend};
+  return taking.Scan(eligible_, index + 1);
 }
 
 }  // namespace sidelb

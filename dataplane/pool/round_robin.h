@@ -8,10 +8,10 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "absl/types/span.h"
 #include "dataplane/pool/picker.h"
+#include "dataplane/pool/weights.h"
 
 namespace sidelb {
 
@@ -21,13 +21,10 @@ class RoundRobinPicker final : public Picker {
   PickResult Pick(const PickRequest& request) const override;
 
  private:
-  size_t Slot(uint64_t count) const;
-
   absl::Span<const Member> eligible_;
   PoolLoad* load_;
-  std::vector<uint64_t> sums_;  // empty when all weights are equal
-  uint64_t total_ = 0;
-  uint64_t stride_ = 1;
+  Weights weights_;
+  uint64_t stride_;
 };
 
 }  // namespace sidelb

@@ -1,0 +1,108 @@
+#include "dataplane/pool/maglev.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "dataplane/pool/taking.h"
+
+namespace sidelb {
+namespace {
+
+constexpr uint32_t kPrimes[] = {65'537, 131'101, 262'147, 393'241, 524'309, 655'373};
+constexpr size_t kSlotsPerBackend = 100;
+constexpr int kTries = 8;  // slots before a scan
+constexpr uint32_t kFree = UINT32_MAX;
+
+// A fixed hash (FNV-1a with a finish of MurmurHash3), the same in every process and release, so
+// that several balancers send one client to one backend.
+uint64_t Hash(const char* bytes, size_t size, uint64_t seed) {
+  uint64_t hash = 0xcbf29ce484222325u ^ seed;
+  for (size_t i = 0; i < size; ++i) {
+    hash = (hash ^ static_cast<unsigned char>(bytes[i])) * 0x100000001b3u;
+  }
+  hash = (hash ^ (hash >> 33)) * 0xff51afd7ed558ccdu;
+  hash = (hash ^ (hash >> 33)) * 0xc4ceb9fe1a85ec53u;
+  return hash ^ (hash >> 33);
+}
+
+uint64_t HashIp(const Address& address, uint64_t seed) {
+  if (address.is_v6()) {
+    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(address.data());
+    return Hash(reinterpret_cast<const char*>(&v6->sin6_addr), 16, seed);
+  }
+  const auto* v4 = reinterpret_cast<const sockaddr_in*>(address.data());
+  return Hash(reinterpret_cast<const char*>(&v4->sin_addr), 4, seed);
+}
+
+// Of a backend: its port counts.
+uint64_t HashBackend(const Address& address, uint64_t seed) {
+  return HashIp(address, seed ^ (uint64_t{address.port()} << 32));
+}
+
+// One backend's walk over the slots.
+struct Walk {
+  uint64_t order;
+  uint32_t index;
+  uint32_t position;
+  uint32_t skip;
+  uint64_t weight;
+  uint64_t slots = 0;
+};
+
+}  // namespace
+
+uint32_t MaglevTableSize(size_t backends) {
+  for (uint32_t prime : kPrimes) {
+    if (prime >= backends * kSlotsPerBackend) return prime;
+  }
+  return kPrimes[std::size(kPrimes) - 1];
+}
+
+uint64_t MaglevPicker::HashClient(const Address& client) { return HashIp(client, 0); }
+
+MaglevPicker::MaglevPicker(absl::Span<const Member> eligible) : eligible_(eligible) {
+  if (eligible.empty()) return;
+  const uint32_t size = MaglevTableSize(eligible.size());
+  std::vector<Walk> walks;
+  walks.reserve(eligible.size());
+  uint64_t heaviest = 0;
+  for (uint32_t i = 0; i < eligible.size(); ++i) {
+    const Member& member = eligible[i];
+    walks.push_back({.order = HashBackend(member.address, 1),
+                     .index = i,
+                     .position = static_cast<uint32_t>(HashBackend(member.address, 2) % size),
+                     .skip = static_cast<uint32_t>(HashBackend(member.address, 3) % (size - 1) + 1),
+                     .weight = member.weight});
+    heaviest = std::max(heaviest, uint64_t{member.weight});
+  }
+  // The turns go in an order that does not depend on how the pool lists its backends.
+  std::sort(walks.begin(), walks.end(), [](const Walk& a, const Walk& b) {
+    return a.order != b.order ? a.order < b.order : a.index < b.index;
+  });
+  table_.assign(size, kFree);
+  uint32_t filled = 0;
+  for (uint64_t turn = 1; filled < size; ++turn) {
+    for (Walk& walk : walks) {
+      // In each turn the heaviest takes one slot, the others when their share has come to one.
+      if (walk.slots * heaviest >= turn * walk.weight) continue;
+      while (table_[walk.position] != kFree) walk.position = (walk.position + walk.skip) % size;
+      table_[walk.position] = walk.index;
+      ++walk.slots;
+      if (++filled == size) break;
+    }
+  }
+}
+
+PickResult MaglevPicker::Pick(const PickRequest& request) const {
+  if (eligible_.empty()) return {nullptr, PickError::kNoBackend};
+  Taking taking(request);
+  uint64_t slot = request.client == nullptr ? 0 : HashClient(*request.client) % table_.size();
+  for (int i = 0; i < kTries; ++i) {
+    const Member& member = eligible_[table_[slot]];
+    if (taking.Take(member)) return {member.backend, PickError::kNone};
+    slot = (slot + 1) % table_.size();
+  }
+  return taking.Scan(eligible_, table_[slot]);
+}
+
+}  // namespace sidelb

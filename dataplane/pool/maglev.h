@@ -1,0 +1,38 @@
+// MaglevPicker: the backend follows from the client's address, and stays the same for nearly all
+// clients when backends come and go. Serves the modes maglev and source-hash.
+//
+// A table of a prime number of slots is filled by the backends in turns; each backend walks the
+// slots in an order of its own, drawn from its address. A backend has as many slots as its weight
+// says, within one. When one of n leaves, at most 1/n + 1.5 % of the clients move.
+// See Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI
+// 2016, 3.4.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "dataplane/pool/picker.h"
+
+namespace sidelb {
+
+// The number of slots for `backends`: 65 537, for larger pools the smallest listed prime of at
+// least 100 slots a backend, at most 655 373.
+uint32_t MaglevTableSize(size_t backends);
+
+class MaglevPicker final : public Picker {
+ public:
+  explicit MaglevPicker(absl::Span<const Member> eligible);
+  PickResult Pick(const PickRequest& request) const override;
+
+  // The index of the eligible member for each slot.
+  absl::Span<const uint32_t> table() const { return table_; }
+  // The slot of a client; its port does not matter.
+  static uint64_t HashClient(const Address& client);
+
+ private:
+  absl::Span<const Member> eligible_;
+  std::vector<uint32_t> table_;
+};
+
+}  // namespace sidelb
