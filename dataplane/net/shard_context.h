@@ -31,9 +31,11 @@ struct PausedListener {
 };
 
 struct ShardContext {
-  ShardContext(size_t shard_index, Poller& shard_poller, TimerWheel& wheel, PipeBudget& pipes,
-               Admission& process_admission, Faults& process_faults)
+  ShardContext(size_t shard_index, const uint64_t& clock_ms, Poller& shard_poller,
+               TimerWheel& wheel, PipeBudget& pipes, Admission& process_admission,
+               Faults& process_faults)
       : index(shard_index),
+        now_ms(clock_ms),
         poller(shard_poller),
         timers(wheel),
         relay(pipes),
@@ -55,7 +57,7 @@ struct ShardContext {
   }
 
   const size_t index;
-  uint64_t now_ms = 0;  // of the present batch, steady clock
+  const uint64_t& now_ms;  // of the present batch, steady clock
   Poller& poller;
   TimerWheel& timers;
   RelayResources relay;

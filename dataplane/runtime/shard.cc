@@ -1,56 +1,20 @@
 #include "dataplane/runtime/shard.h"
 
-#include <pthread.h>
-
-#include <chrono>
 #include <utility>
 
 #include "fmt/format.h"
 
 namespace sidelb {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-uint64_t SteadyMs() {
-  return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch())
-          .count());
-}
-
-}  // namespace
 
 Shard::Shard(size_t index, PipeBudget& pipes, Admission& admission, Faults& faults)
-    : work_(boost::asio::make_work_guard(io_)),
-      poller_(
-          io_, [this] { ReadClock(); }, [this] { MoveTimer(); }),
-      timers_(SteadyMs()),
-      context_(index, poller_, timers_, pipes, admission, faults),
-      system_timer_(io_) {
-  ReadClock();
-}
+    : context_(index, loop_.now_ms(), loop_.poller(), loop_.timers(), pipes, admission, faults) {}
 
 Shard::~Shard() = default;
 
-absl::Status Shard::Start() {
-  if (absl::Status status = poller_.Start(); !status.ok()) return status;
-  thread_ = std::thread([this] { Run(); });
-  pthread_setname_np(thread_.native_handle(), fmt::format("slb-shard-{}", context_.index).c_str());
-  return absl::OkStatus();
-}
-
-void Shard::Run() { io_.run(); }
+absl::Status Shard::Start() { return loop_.Start(fmt::format("slb-shard-{}", context_.index)); }
 
 void Shard::Stop(CloseReason reason) {
-  if (!thread_.joinable()) return;
-  boost::asio::post(io_, [this, reason] {
-    ReadClock();
-    EndAll(reason);
-    system_timer_.cancel();
-    poller_.Stop();
-    work_.reset();
-  });
-  thread_.join();
+  loop_.Stop([this, reason] { EndAll(reason); });
 }
 
 void Shard::EndAll(CloseReason reason) {
@@ -62,39 +26,11 @@ void Shard::EndAll(CloseReason reason) {
   context_.pools.clear();
 }
 
-void Shard::ReadClock() { context_.now_ms = SteadyMs(); }
-
-// ---- The timer wheel's place in the io_context ----
-
-void Shard::MoveTimer() {
-  const uint64_t earliest = timers_.TakeEarliestNewMs();
-  if (earliest < armed_ms_) ArmTimer(earliest);
-}
-
-void Shard::ArmTimer(uint64_t deadline_ms) {
-  armed_ms_ = deadline_ms;
-  system_timer_.expires_at(Clock::time_point(std::chrono::milliseconds(deadline_ms)));
-  system_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) OnSystemTimer();
-  });
-}
-
-void Shard::OnSystemTimer() {
-  ReadClock();
-  armed_ms_ = UINT64_MAX;
-  timers_.Advance(context_.now_ms);
-  timers_.TakeEarliestNewMs();
-  if (const std::optional<uint64_t> next = timers_.NextWakeMs()) ArmTimer(*next);
-}
-
 // ---- Publications ----
 
 void Shard::Apply(std::shared_ptr<Publication> publication, std::function<void(ShardAck)> done) {
-  boost::asio::post(io_, [this, publication = std::move(publication), done = std::move(done)] {
-    ReadClock();
-    ShardAck ack = ApplyNow(*publication);
-    MoveTimer();
-    done(std::move(ack));
+  loop_.Post([this, publication = std::move(publication), done = std::move(done)] {
+    done(ApplyNow(*publication));
   });
 }
 
