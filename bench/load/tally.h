@@ -1,0 +1,16 @@
+// Tally: what a run has done so far. One thread.
+#pragma once
+
+#include <cstdint>
+
+namespace sidelb::bench {
+
+struct Tally {
+  uint64_t connections = 0;  // opened, exchanged and closed by both sides
+  uint64_t round_trips = 0;
+  uint64_t bytes = 0;    // of bulk streams that arrived
+  uint64_t greeted = 0;  // idle connections that have exchanged their one message
+  uint64_t errors = 0;   // refused, reset or ended too early
+};
+
+}  // namespace sidelb::bench
