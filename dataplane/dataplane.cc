@@ -16,10 +16,10 @@ absl::StatusOr<std::unique_ptr<DataPlane>> DataPlane::Start(Options options) {
 DataPlane::DataPlane(std::unique_ptr<ShardSet> shards) : shards_(std::move(shards)) {}
 DataPlane::~DataPlane() = default;
 
-absl::StatusOr<ListenerSockets> DataPlane::Bind(const Address& address) const {
+absl::StatusOr<ListenerSockets> DataPlane::Bind(const Address& address, Transport transport) const {
   ListenerSockets bound;
   absl::StatusOr<std::vector<UniqueFd>> sockets =
-      BindTcp(address, shards_->size(), &bound.bound_address);
+      BindSockets(address, transport, shards_->size(), &bound.bound_address);
   if (!sockets.ok()) return sockets.status();
   bound.sockets = *std::move(sockets);
   return bound;
@@ -29,8 +29,11 @@ void DataPlane::Publish(Publication publication) { shards_->Publish(std::move(pu
 void DataPlane::Stop(CloseReason reason) { shards_->Stop(reason); }
 
 size_t DataPlane::shard_count() const { return shards_->size(); }
-uint64_t DataPlane::active_sessions() const { return shards_->admission().active(); }
+uint64_t DataPlane::active_sessions() const {
+  return shards_->admission().active() + shards_->udp_admission().active();
+}
 uint64_t DataPlane::max_connections() const { return shards_->admission().max(); }
+uint64_t DataPlane::max_udp_sessions() const { return shards_->udp_admission().max(); }
 FaultCounters DataPlane::faults() const { return shards_->faults().Read(); }
 
 }  // namespace sidelb

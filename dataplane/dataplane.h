@@ -52,7 +52,10 @@ struct ListenerChange {
 struct BackendChange {
   Backend* backend = nullptr;
   bool repick_connecting = false;    // connects under way go to another backend
-  std::optional<CloseReason> close;  // its sessions are reset
+  // Its sessions end: those of TCP are reset, those of UDP pick another one.
+  std::optional<CloseReason> close;
+  // Sessions of UDP pick another one (it is unhealthy), those of TCP go on.
+  bool move_datagram_sessions = false;
 };
 
 // One atomic change of what the shards use.
@@ -78,6 +81,9 @@ class DataPlane {
     // Sessions of the whole process; 0 = 0.45 x RLIMIT_NOFILE. At the cap the shards stop
     // accepting and the kernel queues.
     uint64_t max_connections = 0;
+    // UDP sessions of the whole process; 0 = a quarter of RLIMIT_NOFILE, at most the local ports
+    // less 4 096.
+    uint64_t max_udp_sessions = 0;
     boost::asio::any_io_executor control;  // where callbacks run; it must outlive the data plane
     // Every shard uses `seq`, or something newer. Called in order, once per publication.
     std::function<void(uint64_t seq, uint64_t revision, std::vector<ListenError>)> on_applied;
@@ -92,7 +98,8 @@ class DataPlane {
   // Binds one socket for each shard. FAILED_PRECONDITION with the errno text when the address is
   // taken or not ours, RESOURCE_EXHAUSTED when descriptors are short. Closing them has no effect on
   // traffic, because they never listened.
-  absl::StatusOr<ListenerSockets> Bind(const Address& address) const;
+  absl::StatusOr<ListenerSockets> Bind(const Address& address,
+                                       Transport transport = Transport::kTcp) const;
 
   // Posts `publication` to every shard. REQUIRES: the one before has been acknowledged.
   void Publish(Publication publication);
@@ -102,8 +109,9 @@ class DataPlane {
 
   // Any thread.
   size_t shard_count() const;
-  uint64_t active_sessions() const;
+  uint64_t active_sessions() const;  // TCP and UDP
   uint64_t max_connections() const;
+  uint64_t max_udp_sessions() const;
   FaultCounters faults() const;
 
  private:

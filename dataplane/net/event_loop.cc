@@ -22,7 +22,7 @@ EventLoop::EventLoop()
     : work_(boost::asio::make_work_guard(io_)),
       now_ms_(SteadyMs()),
       poller_(
-          io_, [this] { ReadClock(); }, [this] { MoveTimer(); }),
+          io_, [this] { ReadClock(); }, [this] { OnBatchEnd(); }),
       timers_(now_ms_),
       system_timer_(io_) {}
 
@@ -43,6 +43,11 @@ void EventLoop::End() {
 
 void EventLoop::ReadClock() { now_ms_ = SteadyMs(); }
 
+void EventLoop::OnBatchEnd() {
+  if (after_batch_) after_batch_();
+  MoveTimer();
+}
+
 void EventLoop::MoveTimer() {
   const uint64_t earliest = timers_.TakeEarliestNewMs();
   if (earliest < armed_ms_) ArmTimer(earliest);
@@ -60,6 +65,7 @@ void EventLoop::OnSystemTimer() {
   ReadClock();
   armed_ms_ = UINT64_MAX;
   timers_.Advance(now_ms_);
+  if (after_batch_) after_batch_();
   timers_.TakeEarliestNewMs();
   if (const std::optional<uint64_t> next = timers_.NextWakeMs()) ArmTimer(*next);
 }

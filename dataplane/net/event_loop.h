@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -27,6 +28,8 @@ class EventLoop {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
+  // `function` runs after each batch of events and each posted function. Before Start().
+  void SetAfterBatch(std::function<void()> function) { after_batch_ = std::move(function); }
   // Starts the thread under `name` (at most 15 characters). RESOURCE_EXHAUSTED without descriptors.
   absl::Status Start(const std::string& name);
   bool is_running() const { return thread_.joinable(); }
@@ -37,7 +40,7 @@ class EventLoop {
     boost::asio::post(io_, [this, function = std::move(function)]() mutable {
       ReadClock();
       function();
-      MoveTimer();
+      OnBatchEnd();
     });
   }
 
@@ -60,6 +63,7 @@ class EventLoop {
 
  private:
   void ReadClock();
+  void OnBatchEnd();
   void MoveTimer();
   void ArmTimer(uint64_t deadline_ms);
   void OnSystemTimer();
@@ -72,6 +76,7 @@ class EventLoop {
   TimerWheel timers_;
   boost::asio::steady_timer system_timer_;
   uint64_t armed_ms_ = UINT64_MAX;
+  std::function<void()> after_batch_;
   std::thread thread_;
 };
 

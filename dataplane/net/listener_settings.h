@@ -20,6 +20,9 @@ struct alignas(64) ListenerCounters {
   Counter accepted;
   Counter bytes_in;                               // from downstream
   Counter bytes_out;                              // to downstream
+  Counter datagrams_in;
+  Counter datagrams_out;
+  Counter datagrams_dropped;  // no session for them, or the kernel took them not
   std::array<Counter, kCloseReasonCount> closes;  // of every session it accepted
 };
 
@@ -34,8 +37,19 @@ struct ListenerLoad {
   std::unique_ptr<ListenerCounters[]> counters;  // one for each shard
 };
 
-// How a TCP listener treats its sessions. A zero duration means off.
+enum class Transport : uint8_t { kTcp, kUdp };
+
+// What a UDP listener takes for a session.
+enum class UdpPolicy : uint8_t {
+  kSession,          // one backend for a client until it is idle
+  kRequestResponse,  // the session ends with the answer
+  kOneWay,           // no answer is expected, none is relayed; one backend for a client until idle
+  kPerPacket,        // each datagram is picked anew; no answer is relayed
+};
+
+// How a listener treats its sessions. A zero duration means off.
 struct ListenerSettings {
+  Transport transport = Transport::kTcp;  // never changes for one listener
   PoolId pool = 0;
   uint32_t max_connections = 0;  // 0 = unlimited
   std::chrono::milliseconds connect_timeout{3'000};
@@ -45,6 +59,10 @@ struct ListenerSettings {
   std::chrono::seconds keepalive_idle{60};
   std::chrono::seconds keepalive_interval{15};
   uint32_t keepalive_count = 4;
+  UdpPolicy udp_policy = UdpPolicy::kSession;
+  std::chrono::milliseconds udp_session_timeout{60'000};     // idle
+  std::chrono::milliseconds udp_unanswered_timeout{15'000};  // while nothing was answered
+  uint32_t max_sessions_per_client = 0;                      // UDP, of one address; 0 = unlimited
 };
 
 }  // namespace sidelb

@@ -14,12 +14,17 @@
 #include "dataplane/net/poller.h"
 #include "dataplane/net/relay.h"
 #include "dataplane/net/timer_wheel.h"
+#include "dataplane/net/udp_resources.h"
 #include "dataplane/pool/pool_snapshot.h"
 
 namespace sidelb {
 
-// A session as its shard links it; TcpSession derives from it.
+// A session as its shard lists it.
 struct ShardSession {
+  virtual ~ShardSession() = default;
+  // Ends it at once.
+  virtual void Abort(CloseReason reason) = 0;
+
   ListHook shard_hook;
 };
 
@@ -33,13 +38,14 @@ struct PausedListener {
 struct ShardContext {
   ShardContext(size_t shard_index, const uint64_t& clock_ms, Poller& shard_poller,
                TimerWheel& wheel, PipeBudget& pipes, Admission& process_admission,
-               Faults& process_faults)
+               Admission& process_udp_admission, Faults& process_faults)
       : index(shard_index),
         now_ms(clock_ms),
         poller(shard_poller),
         timers(wheel),
         relay(pipes),
         admission(process_admission),
+        udp_admission(process_udp_admission),
         faults(process_faults),
         random_state(0x9e3779b97f4a7c15u * (shard_index + 1)) {}
 
@@ -61,11 +67,13 @@ struct ShardContext {
   Poller& poller;
   TimerWheel& timers;
   RelayResources relay;
-  Admission& admission;
+  Admission& admission;      // TCP sessions
+  Admission& udp_admission;  // UDP sessions
   Faults& faults;
   absl::flat_hash_map<PoolId, std::shared_ptr<const PoolSnapshot>> pools;
   IntrusiveList<ShardSession, &ShardSession::shard_hook> sessions;
   IntrusiveList<PausedListener, &PausedListener::paused_hook> paused;
+  std::unique_ptr<UdpResources> udp;  // from the first UDP listener on
   uint64_t random_state;
 };
 

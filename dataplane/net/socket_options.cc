@@ -27,19 +27,34 @@ void SetLiveness(int fd, const ListenerSettings& settings) {
   SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, static_cast<int>(settings.keepalive_count));
 }
 
+// The kernel tells where each datagram came to, and may queue more of them than by default.
+void SetUdpOptions(int fd, const Address& address) {
+  constexpr int kReceiveBuffer = 4 * 1024 * 1024;  // the kernel's own limit cuts it
+  SetOption(fd, SOL_SOCKET, SO_RCVBUF, kReceiveBuffer);
+  if (address.is_v6()) {
+    SetOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+  } else {
+    SetOption(fd, IPPROTO_IP, IP_PKTINFO, 1);
+  }
+}
+
 }  // namespace
 
-absl::StatusOr<std::vector<UniqueFd>> BindTcp(const Address& address, size_t count,
-                                              Address* bound) {
+absl::StatusOr<std::vector<UniqueFd>> BindSockets(const Address& address, Transport transport,
+                                                  size_t count, Address* bound) {
+  const bool is_udp = transport == Transport::kUdp;
   *bound = address;
   std::vector<UniqueFd> sockets;
   for (size_t i = 0; i < count; ++i) {
     const auto fail = [&] {
       return ErrnoToStatus(errno, fmt::format("cannot bind {}", address.ToString()));
     };
-    UniqueFd fd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+    const int type = (is_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    UniqueFd fd(socket(address.family(), type, 0));
     if (!fd.is_open()) return fail();
-    SetOption(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    // For UDP this option would let a stranger share the port; there is no TIME_WAIT to pass over.
+    if (!is_udp) SetOption(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    if (is_udp) SetUdpOptions(fd.get(), address);
     if (address.is_v6()) SetOption(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
     if (i > 0 && SetOption(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1) != 0) return fail();
     if (bind(fd.get(), bound->data(), bound->size()) != 0) return fail();
@@ -66,6 +81,15 @@ int OpenUpstream(const Address& address, UniqueFd* fd) {
   if (!fd->is_open()) return errno;
   SetOption(fd->get(), IPPROTO_TCP, TCP_NODELAY, 1);
   if (connect(fd->get(), address.data(), address.size()) == 0 || errno == EINPROGRESS) return 0;
+  const int error = errno;
+  fd->Reset();
+  return error;
+}
+
+int OpenUdpUpstream(const Address& address, UniqueFd* fd) {
+  fd->Reset(socket(address.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP));
+  if (!fd->is_open()) return errno;
+  if (connect(fd->get(), address.data(), address.size()) == 0) return 0;
   const int error = errno;
   fd->Reset();
   return error;

@@ -10,11 +10,12 @@
 
 namespace sidelb {
 
-// Binds `count` TCP sockets to one address, none of which listens yet. The first is bound without
-// SO_REUSEPORT, so that it fails against any other holder of the address; the others then share it.
-// `bound` gets the address with the port that the kernel chose. An IPv6 wildcard takes IPv4 too.
-// Errors: as ErrnoToStatus.
-absl::StatusOr<std::vector<UniqueFd>> BindTcp(const Address& address, size_t count, Address* bound);
+// Binds `count` sockets to one address, none of which listens yet (a UDP socket receives from here
+// on). The first is bound without SO_REUSEPORT, so that it fails against any other holder of the
+// address; the others then share it. `bound` gets the address with the port that the kernel chose.
+// An IPv6 wildcard takes IPv4 too. Errors: as ErrnoToStatus.
+absl::StatusOr<std::vector<UniqueFd>> BindSockets(const Address& address, Transport transport,
+                                                  size_t count, Address* bound);
 
 // Options that accepted sockets inherit: TCP_NODELAY, keepalive, TCP_USER_TIMEOUT.
 void SetDownstreamOptions(int listening_fd, const ListenerSettings& settings);
@@ -22,6 +23,10 @@ void SetDownstreamOptions(int listening_fd, const ListenerSettings& settings);
 // Opens a non-blocking socket for `address` with TCP_NODELAY and begins to connect. Returns 0 when
 // the connect is under way or done, else errno.
 int OpenUpstream(const Address& address, UniqueFd* fd);
+
+// Opens a non-blocking UDP socket that is connected to `address`. Returns 0 or errno; EAGAIN and
+// EADDRNOTAVAIL say that no local port is free.
+int OpenUdpUpstream(const Address& address, UniqueFd* fd);
 
 // Keepalive and TCP_USER_TIMEOUT of an upstream socket; set late, because most sessions are short.
 void SetUpstreamOptions(int fd, const ListenerSettings& settings);

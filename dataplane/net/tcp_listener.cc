@@ -13,13 +13,6 @@ namespace {
 constexpr int kAcceptsPerTurn = 64;
 constexpr uint64_t kPauseMs = 100;
 
-LocalRef<SessionSettings> MakeSettings(const ListenerSettings& settings, ListenerLoad* load) {
-  auto* shared = new SessionSettings;
-  shared->listener = settings;
-  shared->load = load;
-  return LocalRef<SessionSettings>(shared);
-}
-
 // Whether accept(2) failed for one connection only, which is gone; the next may be fine.
 bool IsOfOneConnection(int error) {
   switch (error) {
@@ -43,7 +36,7 @@ bool IsOfOneConnection(int error) {
 
 TcpListener::TcpListener(ShardContext& shard, UniqueFd socket, const ListenerSettings& settings,
                          ListenerLoad* load)
-    : shard_(shard), socket_(std::move(socket)), settings_(MakeSettings(settings, load)) {
+    : shard_(shard), socket_(std::move(socket)), settings_(new SessionSettings(settings, load)) {
   SetDownstreamOptions(socket_.get(), settings);
 }
 
@@ -53,7 +46,7 @@ int TcpListener::Open() {
 }
 
 void TcpListener::Update(const ListenerSettings& settings, ListenerLoad* load) {
-  settings_ = MakeSettings(settings, load);
+  settings_ = LocalRef<SessionSettings>(new SessionSettings(settings, load));
   SetDownstreamOptions(socket_.get(), settings);
 }
 

@@ -11,21 +11,23 @@
 #include "dataplane/base/local_ref.h"
 #include "dataplane/base/unique_fd.h"
 #include "dataplane/net/shard_context.h"
+#include "dataplane/net/shard_listener.h"
 #include "dataplane/net/tcp_session.h"
 
 namespace sidelb {
 
-class TcpListener final : public PollTarget, public TimerTarget, public PausedListener {
+class TcpListener final : public PollTarget,
+                          public TimerTarget,
+                          public PausedListener,
+                          public ShardListener {
  public:
   TcpListener(ShardContext& shard, UniqueFd socket, const ListenerSettings& settings,
               ListenerLoad* load);
 
-  // Begins to listen and accept; errno on failure, and then only Close() may follow.
-  int Open();
-  // Sessions accepted from now on see `settings` and are counted in `load`.
-  void Update(const ListenerSettings& settings, ListenerLoad* load);
+  int Open() override;
+  void Update(const ListenerSettings& settings, ListenerLoad* load) override;
   // Accepts what is queued, then closes the socket and ends this object.
-  void Close();
+  void Close() override;
 
   void OnEvents(uint32_t events, unsigned tag) override;
   void OnContinue() override;

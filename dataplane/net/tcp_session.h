@@ -19,17 +19,11 @@
 #include "dataplane/base/close_reason.h"
 #include "dataplane/base/local_ref.h"
 #include "dataplane/base/unique_fd.h"
-#include "dataplane/net/listener_settings.h"
 #include "dataplane/net/relay.h"
+#include "dataplane/net/session_settings.h"
 #include "dataplane/net/shard_context.h"
 
 namespace sidelb {
-
-// What the sessions of a listener share on a shard; a new one at every change of the settings.
-struct SessionSettings : LocalRefCounted {
-  ListenerSettings listener;
-  ListenerLoad* load = nullptr;
-};
 
 class TcpSession final : public PollTarget,
                          public TimerTarget,
@@ -43,9 +37,11 @@ class TcpSession final : public PollTarget,
 
   // The backend that it connects to is not to be used any more: picks another one.
   // REQUIRES: it is on BackendShard::connecting.
-  void Repick();
+  void Repick() override;
   // Ends it at once, with RST to both sides.
-  void Abort(CloseReason reason);
+  void Abort(CloseReason reason) override;
+  void OnBackendClosed(CloseReason reason) override { Abort(reason); }
+  bool can_move() const override { return false; }
 
   void OnEvents(uint32_t events, unsigned tag) override;
   void OnContinue() override;

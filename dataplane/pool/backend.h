@@ -61,8 +61,16 @@ struct BackendCounters {
   std::array<Counter, kCloseReasonCount> closes;
 };
 
-// The part of a session that its backend's list links; TcpSession derives from it.
+// A session as its backend lists it.
 struct BackendSession {
+  virtual ~BackendSession() = default;
+  // Its connect is under way and the backend is not to be used any more: it picks another one.
+  virtual void Repick() = 0;
+  // The backend must have no session any more, for `reason`.
+  virtual void OnBackendClosed(CloseReason reason) = 0;
+  // Whether it can move to another backend between two datagrams.
+  virtual bool can_move() const = 0;
+
   ListHook backend_hook;
 };
 

@@ -2,12 +2,21 @@
 
 #include <utility>
 
+#include "dataplane/net/tcp_listener.h"
+#include "dataplane/net/udp_listener.h"
 #include "fmt/format.h"
 
 namespace sidelb {
 
-Shard::Shard(size_t index, PipeBudget& pipes, Admission& admission, Faults& faults)
-    : context_(index, loop_.now_ms(), loop_.poller(), loop_.timers(), pipes, admission, faults) {}
+Shard::Shard(size_t index, PipeBudget& pipes, Admission& admission, Admission& udp_admission,
+             Faults& faults)
+    : context_(index, loop_.now_ms(), loop_.poller(), loop_.timers(), pipes, admission,
+               udp_admission, faults) {
+  // What backends answered to all the sessions of a wake-up leaves together.
+  loop_.SetAfterBatch([this] {
+    if (context_.udp != nullptr) context_.udp->FlushAnswers();
+  });
+}
 
 Shard::~Shard() = default;
 
@@ -21,7 +30,7 @@ void Shard::EndAll(CloseReason reason) {
   for (auto& [id, listener] : listeners_) listener->Close();
   listeners_.clear();
   while (ShardSession* session = context_.sessions.front()) {
-    static_cast<TcpSession*>(session)->Abort(reason);
+    session->Abort(reason);
   }
   context_.pools.clear();
 }
@@ -71,8 +80,7 @@ void Shard::ChangeListener(ListenerChange& change, ShardAck* ack) {
     return;
   }
   // Each shard takes the socket that is its own.
-  auto* listener = new TcpListener(context_, std::move(change.sockets.sockets[context_.index]),
-                                   *change.settings, change.load);
+  ShardListener* const listener = MakeListener(change);
   if (const int error = listener->Open(); error != 0) {
     ack->errors.push_back({.listener = change.id, .error = error});
     listener->Close();
@@ -82,6 +90,14 @@ void Shard::ChangeListener(ListenerChange& change, ShardAck* ack) {
   listeners_[change.id] = listener;
 }
 
+ShardListener* Shard::MakeListener(ListenerChange& change) {
+  UniqueFd socket = std::move(change.sockets.sockets[context_.index]);
+  if (change.settings->transport == Transport::kUdp) {
+    return new UdpListener(context_, std::move(socket), *change.settings, change.load);
+  }
+  return new TcpListener(context_, std::move(socket), *change.settings, change.load);
+}
+
 void Shard::ChangeBackend(const BackendChange& change) {
   if (change.backend->FindShard(context_.index) == nullptr) return;  // never used here
   BackendShard* const mine = change.backend->Shard(context_.index);
@@ -89,12 +105,22 @@ void Shard::ChangeBackend(const BackendChange& change) {
     IntrusiveList<BackendSession, &BackendSession::backend_hook> connecting;
     connecting.TakeAll(&mine->connecting);
     while (BackendSession* session = connecting.PopFront()) {
-      static_cast<TcpSession*>(session)->Repick();
+      session->Repick();
     }
   }
   if (change.close.has_value()) {
     while (BackendSession* session = mine->sessions.front()) {
-      static_cast<TcpSession*>(session)->Abort(*change.close);
+      session->OnBackendClosed(*change.close);
+    }
+  } else if (change.move_datagram_sessions) {
+    IntrusiveList<BackendSession, &BackendSession::backend_hook> sessions;
+    sessions.TakeAll(&mine->sessions);
+    while (BackendSession* session = sessions.PopFront()) {
+      if (session->can_move()) {
+        session->OnBackendClosed(CloseReason::kBackendUnhealthy);
+      } else {
+        mine->sessions.PushBack(session);
+      }
     }
   }
 }

@@ -13,7 +13,7 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/net/event_loop.h"
 #include "dataplane/net/shard_context.h"
-#include "dataplane/net/tcp_listener.h"
+#include "dataplane/net/shard_listener.h"
 
 namespace sidelb {
 
@@ -27,7 +27,8 @@ struct ShardAck {
 
 class Shard {
  public:
-  Shard(size_t index, PipeBudget& pipes, Admission& admission, Faults& faults);
+  Shard(size_t index, PipeBudget& pipes, Admission& admission, Admission& udp_admission,
+        Faults& faults);
   ~Shard();  // REQUIRES: Join() was called, or Start() failed
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
@@ -43,12 +44,13 @@ class Shard {
  private:
   ShardAck ApplyNow(Publication& publication);
   void ChangeListener(ListenerChange& change, ShardAck* ack);
+  ShardListener* MakeListener(ListenerChange& change);
   void ChangeBackend(const BackendChange& change);
   void EndAll(CloseReason reason);
 
   EventLoop loop_;
   ShardContext context_;
-  absl::flat_hash_map<ListenerId, TcpListener*> listeners_;
+  absl::flat_hash_map<ListenerId, ShardListener*> listeners_;
 };
 
 }  // namespace sidelb

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 #include <utility>
 
 namespace sidelb {
@@ -17,6 +18,15 @@ uint64_t DescriptorLimit() {
   return limit.rlim_cur;
 }
 
+// A connected UDP socket takes a local port over all backends; some are left for everybody else.
+uint64_t UdpPortLimit() {
+  constexpr uint64_t kLeft = 4'096;
+  uint64_t first = 32'768, last = 60'999;
+  std::ifstream range("/proc/sys/net/ipv4/ip_local_port_range");
+  range >> first >> last;
+  return last - first + 1 > 2 * kLeft ? last - first + 1 - kLeft : (last - first + 1) / 2;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ShardSet>> ShardSet::Start(DataPlane::Options options) {
@@ -28,21 +38,27 @@ absl::StatusOr<std::unique_ptr<ShardSet>> ShardSet::Start(DataPlane::Options opt
   const uint64_t max_sessions =
       options.max_connections != 0 ? options.max_connections : descriptors * 45 / 100;
   const auto pipes = static_cast<uint32_t>(std::min<uint64_t>(kMaxPipes, descriptors / 50));
-  std::unique_ptr<ShardSet> set(new ShardSet(std::move(options), max_sessions, pipes));
+  const uint64_t max_udp_sessions = options.max_udp_sessions != 0
+                                        ? options.max_udp_sessions
+                                        : std::min<uint64_t>(descriptors / 4, UdpPortLimit());
+  std::unique_ptr<ShardSet> set(
+      new ShardSet(std::move(options), max_sessions, max_udp_sessions, pipes));
   for (const std::unique_ptr<Shard>& shard : set->shards_) {
     if (absl::Status status = shard->Start(); !status.ok()) return status;
   }
   return set;
 }
 
-ShardSet::ShardSet(DataPlane::Options options, uint64_t max_sessions, uint32_t pipes)
+ShardSet::ShardSet(DataPlane::Options options, uint64_t max_sessions, uint64_t max_udp_sessions,
+                   uint32_t pipes)
     : control_(std::move(options.control)),
       pipes_(pipes),
       admission_(max_sessions),
+      udp_admission_(max_udp_sessions),
       collector_(std::make_shared<Collector>()) {
   collector_->on_applied = std::move(options.on_applied);
   for (size_t i = 0; i < options.shards; ++i) {
-    shards_.push_back(std::make_unique<Shard>(i, pipes_, admission_, faults_));
+    shards_.push_back(std::make_unique<Shard>(i, pipes_, admission_, udp_admission_, faults_));
   }
 }
 

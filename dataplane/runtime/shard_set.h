@@ -29,6 +29,7 @@ class ShardSet {
 
   size_t size() const { return shards_.size(); }
   const Admission& admission() const { return admission_; }
+  const Admission& udp_admission() const { return udp_admission_; }
   const Faults& faults() const { return faults_; }
 
  private:
@@ -44,12 +45,14 @@ class ShardSet {
     decltype(DataPlane::Options::on_applied) on_applied;
   };
 
-  ShardSet(DataPlane::Options options, uint64_t max_sessions, uint32_t pipes);
+  ShardSet(DataPlane::Options options, uint64_t max_sessions, uint64_t max_udp_sessions,
+           uint32_t pipes);
   static void OnAck(const std::shared_ptr<Collector>& collector, ShardAck ack);
 
   boost::asio::any_io_executor control_;
   PipeBudget pipes_;
   Admission admission_;
+  Admission udp_admission_;
   Faults faults_;
   std::shared_ptr<Collector> collector_;
   std::vector<std::unique_ptr<Shard>> shards_;

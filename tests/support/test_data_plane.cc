@@ -60,7 +60,7 @@ void TestDataPlane::SetMode(PoolId pool, Mode mode) { pools_.at(pool).mode = mod
 
 Address TestDataPlane::Listen(ListenerId id, const ListenerSettings& settings,
                               const Address& address) {
-  auto sockets = data_plane_->Bind(address);
+  auto sockets = data_plane_->Bind(address, settings.transport);
   if (!sockets.ok()) std::abort();
   const Address bound = sockets->bound_address;
   auto& load = listeners_[id];

@@ -70,7 +70,7 @@ TEST_F(HealthTest, TheFirstProbeDecidesAndADeathIsSeen) {
   EXPECT_GT(Last(1).latency.count(), 0);
   server.reset();
   EXPECT_TRUE(WaitFor(1, Health::kUnhealthy));
-  EXPECT_EQ(Last(1).consecutive_bad, 3u);
+  EXPECT_GE(Last(1).consecutive_bad, 3u);
   EXPECT_EQ(Last(1).transitions, 1u);
 }
 

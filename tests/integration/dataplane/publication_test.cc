@@ -212,8 +212,9 @@ TEST(PublicationTest, ClosingABackendResetsItsSessions) {
   plane.AddBackend(1, one.address());
   TestDataPlane::BackendState& state = plane.AddBackend(1, two.address());
   const Address address = plane.Listen(1, {.pool = 1});
-  TcpSocket first = TcpSocket::Connect(address), second = TcpSocket::Connect(address);
+  TcpSocket first = TcpSocket::Connect(address);
   EXPECT_EQ(first.Receive(1), "1");
+  TcpSocket second = TcpSocket::Connect(address);
   EXPECT_EQ(second.Receive(1), "2");
   state.is_member = false;
   plane.Publish({{.backend = state.backend.get(),

@@ -1,0 +1,136 @@
+#include "dataplane/net/udp_listener.h"
+
+#include <sys/epoll.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "dataplane/net/socket_options.h"
+
+namespace sidelb {
+namespace {
+
+constexpr int kBatchesPerTurn = 8;
+
+}  // namespace
+
+UdpListener::UdpListener(ShardContext& shard, UniqueFd socket, const ListenerSettings& settings,
+                         ListenerLoad* load)
+    : shard_(shard), socket_(std::move(socket)), settings_(new SessionSettings(settings, load)) {
+  if (shard.udp == nullptr) shard.udp = std::make_unique<UdpResources>();
+}
+
+int UdpListener::Open() { return shard_.poller.Add(socket_.get(), this, 0); }
+
+void UdpListener::Update(const ListenerSettings& settings, ListenerLoad* load) {
+  settings_ = LocalRef<SessionSettings>(new SessionSettings(settings, load));
+}
+
+void UdpListener::Close() {
+  while (ReceiveSome()) {
+  }
+  shard_.udp->FlushAnswers();
+  while (!sessions_.empty()) sessions_.begin()->second->Close(CloseReason::kFinished);
+  socket_.Reset();
+  shard_.poller.Bury(this);
+}
+
+void UdpListener::OnEvents(uint32_t, unsigned) { OnContinue(); }
+
+void UdpListener::OnContinue() {
+  for (int i = 0; i < kBatchesPerTurn; ++i) {
+    if (!ReceiveSome()) return;
+  }
+  shard_.poller.Continue(this);
+}
+
+// One batch; false when the socket is drained.
+bool UdpListener::ReceiveSome() {
+  UdpBatch& requests = shard_.udp->requests;
+  requests.Clear();
+  const int received = requests.Receive(socket_.get(), /*connected=*/false);
+  if (received < 0) return errno == EINTR || errno == ECONNREFUSED;
+  ForwardBatch(received);
+  return received == UdpBatch::kSlots;
+}
+
+// Sends the batch on, the datagrams of one session together and in their order.
+void UdpListener::ForwardBatch(int count) {
+  UdpResources& udp = *shard_.udp;
+  std::array<UdpSession*, UdpBatch::kSlots> sessions;
+  for (int slot = 0; slot < count; ++slot) {
+    sessions[slot] = FindOrBegin(slot);
+    if (sessions[slot] == nullptr) {
+      settings_->load->counters[shard_.index].datagrams_dropped.Add(1);
+    }
+  }
+  for (int slot = 0; slot < count; ++slot) {
+    UdpSession* const session = sessions[slot];
+    if (session == nullptr) continue;
+    for (int other = slot; other < count; ++other) {
+      if (sessions[other] != session) continue;
+      udp.to_backend.Add(udp.requests.data(other), nullptr, {});
+      sessions[other] = nullptr;
+    }
+    session->Forward();
+  }
+}
+
+UdpSession* UdpListener::FindOrBegin(int slot) {
+  const RawPeer& peer = shard_.udp->requests.peer(slot);
+  const UdpKey key{
+      .client = Address::FromSockaddr(reinterpret_cast<const sockaddr*>(&peer.address), peer.size),
+      .local = shard_.udp->requests.local(slot)};
+  const auto found = sessions_.find(key);
+  return found != sessions_.end() ? found->second : Begin(key, peer);
+}
+
+UdpSession* UdpListener::Begin(const UdpKey& key, const RawPeer& peer) {
+  ListenerLoad& load = *settings_->load;
+  ListenerCounters& counters = load.counters[shard_.index];
+  const auto refuse = [&](CloseReason reason) {
+    counters.closes[static_cast<size_t>(reason)].Add(1);
+    return nullptr;
+  };
+  const Address client = key.client.WithPort(0);
+  const uint32_t per_client = settings_->listener.max_sessions_per_client;
+  if (per_client != 0) {
+    const auto found = per_client_.find(client);
+    if (found != per_client_.end() && found->second >= per_client) {
+      return refuse(CloseReason::kClientLimit);
+    }
+  }
+  const uint32_t limit = settings_->listener.max_connections;
+  if (limit != 0 && load.active.load(std::memory_order_relaxed) >= limit &&
+      !EvictOldestUnanswered(nullptr)) {
+    return refuse(CloseReason::kListenerLimit);
+  }
+  if (!shard_.udp_admission.TryEnter() &&
+      !(EvictOldestUnanswered(nullptr) && shard_.udp_admission.TryEnter())) {
+    return refuse(CloseReason::kListenerLimit);
+  }
+  load.active.fetch_add(1, std::memory_order_relaxed);
+  counters.accepted.Add(1);
+  auto* session = new UdpSession(shard_, *this, settings_, key, peer);
+  sessions_[key] = session;
+  ++per_client_[client];
+  unanswered_.PushBack(session);
+  return session;
+}
+
+void UdpListener::Forget(UdpSession* session) {
+  sessions_.erase(session->key());
+  const auto found = per_client_.find(session->key().client.WithPort(0));
+  if (found != per_client_.end() && --found->second == 0) per_client_.erase(found);
+}
+
+bool UdpListener::EvictOldestUnanswered(const UdpSession* except) {
+  UdpSession* oldest = unanswered_.front();
+  if (oldest != nullptr && oldest == except) oldest = unanswered_.Next(oldest);
+  if (oldest == nullptr) return false;
+  oldest->Close(CloseReason::kEvicted);
+  return true;
+}
+
+}  // namespace sidelb

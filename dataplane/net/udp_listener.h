@@ -1,0 +1,56 @@
+// UdpListener: the socket of one UDP listener on one shard: receives in batches, finds or begins
+// the session of each datagram, and bounds how many there are.
+//
+// A client's datagrams reach one shard, because the kernel spreads SO_REUSEPORT sockets by the
+// addresses. Under a flood of forged sources the caps hold and sessions that nothing answered give
+// way first.
+//
+// Thread safety: the shard's thread. Ownership: the shard until Close(), which ends its sessions.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/container/flat_hash_map.h"
+#include "dataplane/base/local_ref.h"
+#include "dataplane/base/unique_fd.h"
+#include "dataplane/net/shard_listener.h"
+#include "dataplane/net/udp_session.h"
+
+namespace sidelb {
+
+class UdpListener final : public PollTarget, public ShardListener {
+ public:
+  UdpListener(ShardContext& shard, UniqueFd socket, const ListenerSettings& settings,
+              ListenerLoad* load);
+
+  int Open() override;
+  void Update(const ListenerSettings& settings, ListenerLoad* load) override;
+  // Forwards what is queued, then ends the sessions and closes the socket.
+  void Close() override;
+
+  void OnEvents(uint32_t events, unsigned tag) override;
+  void OnContinue() override;
+
+  // For its sessions.
+  int fd() const { return socket_.get(); }
+  void Forget(UdpSession* session);
+  // Ends the session that has waited longest for its first answer, other than `except`; false when
+  // there is none.
+  bool EvictOldestUnanswered(const UdpSession* except);
+
+ private:
+  ~UdpListener() override = default;
+  bool ReceiveSome();
+  void ForwardBatch(int count);
+  UdpSession* FindOrBegin(int slot);
+  UdpSession* Begin(const UdpKey& key, const RawPeer& peer);
+
+  ShardContext& shard_;
+  UniqueFd socket_;
+  LocalRef<SessionSettings> settings_;
+  absl::flat_hash_map<UdpKey, UdpSession*> sessions_;
+  absl::flat_hash_map<Address, uint32_t> per_client_;  // without ports
+  IntrusiveList<UdpSession, &UdpSession::unanswered_hook> unanswered_;
+};
+
+}  // namespace sidelb
