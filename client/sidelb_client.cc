@@ -1,1 +1,176 @@
-// placeholder
+#include "client/sidelb_client.h"
+
+#include <grpcpp/grpcpp.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "fmt/format.h"
+#include "sidelb/v1/control.grpc.pb.h"
+
+namespace sidelb::client {
+namespace {
+
+// A page holds up to 2000 objects; with many tags that can exceed gRPC's default of 4 MiB.
+constexpr int kMaxReceiveBytes = 64 << 20;
+constexpr absl::Duration kDefaultWait = absl::Seconds(5);
+// Longer than any wait that makes sense, and short enough for every clock's arithmetic.
+constexpr absl::Duration kMaxTimeout = absl::Hours(24 * 365);
+
+grpc::ChannelArguments MakeArguments(const std::string& user_agent) {
+  grpc::ChannelArguments arguments;
+  arguments.SetUserAgentPrefix(user_agent);
+  arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  // The endpoint is meant as it is written, whatever proxy the environment names for the web.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // Nothing is repeated behind the caller's back.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  return arguments;
+}
+
+std::string Target(const Endpoint& endpoint) {
+  // With its scheme, so that a host name is not taken for one.
+  return (endpoint.kind == Endpoint::Kind::kUnix ? "unix:" : "dns:///") + endpoint.address;
+}
+
+void SetDeadline(grpc::ClientContext* context, absl::Duration timeout) {
+  context->set_deadline(std::chrono::system_clock::now() +
+                        absl::ToChronoMilliseconds(std::min(timeout, kMaxTimeout)));
+}
+
+// The errno that a plain connect(2) to the socket gives; 0 when it succeeds.
+int ConnectErrno(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof(address.sun_path) - 1));
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return errno;
+  const int error =
+      connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 ? 0 : errno;
+  close(fd);
+  return error;
+}
+
+// gRPC's words for "never connected", cut down to the part that a person can use.
+std::string ReasonOfFailedConnect(const std::string& message) {
+  for (std::string_view lead : {"Failed to connect to remote host: ", "is_balancer=0: ",
+                                "last error: UNKNOWN: ", "last error: "}) {
+    const size_t at = message.rfind(lead);
+    if (at != std::string::npos) return message.substr(at + lead.size());
+  }
+  return message;
+}
+
+absl::Status Unreachable(absl::StatusCode code, const Endpoint& endpoint, std::string_view why) {
+  return MakeError(
+      code, kReasonUnreachable,
+      fmt::format("cannot reach the daemon at {}: {}{}", endpoint.ToString(), why,
+                  code == absl::StatusCode::kUnavailable ? "; is sidelb running?" : ""));
+}
+
+// An UNAVAILABLE that the daemon did not send.
+absl::Status ConnectionError(const Endpoint& endpoint, const std::string& message) {
+  if (endpoint.kind == Endpoint::Kind::kUnix) {
+    const int error = ConnectErrno(endpoint.address);
+    if (error != 0 && error != EAGAIN) {
+      const bool is_forbidden = error == EACCES || error == EPERM;
+      return Unreachable(
+          is_forbidden ? absl::StatusCode::kPermissionDenied : absl::StatusCode::kUnavailable,
+          endpoint, std::strerror(error));
+    }
+  } else if (absl::StartsWith(message, "failed to connect") ||
+             absl::StrContains(message, "DNS resolution failed") ||
+             absl::StrContains(message, "empty address list")) {
+    return Unreachable(absl::StatusCode::kUnavailable, endpoint, ReasonOfFailedConnect(message));
+  }
+  return MakeError(absl::StatusCode::kUnavailable, kReasonConnectionLost,
+                   fmt::format("the connection to {} was lost: {}", endpoint.ToString(), message));
+}
+
+absl::Status ToStatus(const grpc::Status& from, const Endpoint& endpoint, absl::Duration timeout) {
+  if (from.ok()) return absl::OkStatus();
+  absl::Status status = WithSerializedDetails(
+      absl::Status(static_cast<absl::StatusCode>(from.error_code()), from.error_message()),
+      from.error_details());
+  if (!GetErrorDetails(status).reason.empty()) return status;
+  if (absl::IsUnavailable(status)) return ConnectionError(endpoint, from.error_message());
+  if (absl::IsDeadlineExceeded(status)) {
+    return MakeError(absl::StatusCode::kDeadlineExceeded, kReasonTimeout,
+                     fmt::format("no answer from {} within {}", endpoint.ToString(),
+                                 absl::FormatDuration(timeout)));
+  }
+  return status;
+}
+
+}  // namespace
+
+struct Client::Connection {
+  std::unique_ptr<pb::ControlService::Stub> stub;
+};
+
+Client::Client(const Endpoint& endpoint, const Options& options)
+    : endpoint_(endpoint),
+      options_(options),
+      connection_(std::make_unique<Connection>(Connection{pb::ControlService::NewStub(
+          grpc::CreateCustomChannel(Target(endpoint), grpc::InsecureChannelCredentials(),
+                                    MakeArguments(options.user_agent)))})) {}
+
+Client::~Client() = default;
+
+absl::StatusOr<pb::ApplyResponse> Client::Apply(const pb::ApplyRequest& request) {
+  const absl::Duration timeout = options_.timeout + WaitTime(request);
+  grpc::ClientContext context;
+  SetDeadline(&context, timeout);
+  pb::ApplyResponse response;
+  const grpc::Status status = connection_->stub->Apply(&context, request, &response);
+  if (!status.ok()) return ToStatus(status, endpoint_, timeout);
+  return response;
+}
+
+absl::StatusOr<pb::GetStateResponse> Client::GetState(const pb::GetStateRequest& request) {
+  const absl::Time deadline = absl::Now() + options_.timeout;
+  pb::GetStateRequest page_request = request;
+  page_request.clear_page_token();
+  pb::GetStateResponse all;
+  while (true) {
+    grpc::ClientContext context;
+    SetDeadline(&context, deadline - absl::Now());
+    pb::GetStateResponse page;
+    const grpc::Status status = connection_->stub->GetState(&context, page_request, &page);
+    if (!status.ok()) return ToStatus(status, endpoint_, options_.timeout);
+    page_request.set_page_token(page.next_page_token());
+    // Appends the page's objects and takes over the rest, which is the same on every page.
+    all.MergeFrom(page);
+    if (page.next_page_token().empty()) break;
+  }
+  all.clear_next_page_token();
+  return all;
+}
+
+absl::StatusOr<pb::GetInfoResponse> Client::GetInfo() {
+  grpc::ClientContext context;
+  SetDeadline(&context, options_.timeout);
+  pb::GetInfoResponse response;
+  const grpc::Status status = connection_->stub->GetInfo(&context, pb::GetInfoRequest(), &response);
+  if (!status.ok()) return ToStatus(status, endpoint_, options_.timeout);
+  return response;
+}
+
+absl::Duration WaitTime(const pb::ApplyRequest& request) {
+  if (request.validate_only() || request.wait() == pb::WAIT_FOR_COMMITTED) {
+    return absl::ZeroDuration();
+  }
+  if (!request.has_wait_timeout()) return kDefaultWait;
+  const absl::Duration wait = absl::Seconds(request.wait_timeout().seconds()) +
+                              absl::Nanoseconds(request.wait_timeout().nanos());
+  return std::max(wait, absl::ZeroDuration());
+}
+
+}  // namespace sidelb::client

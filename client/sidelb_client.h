@@ -1,0 +1,73 @@
+// Client: a connection to the control service of one daemon, for any C++ program.
+//
+//   auto endpoint = sidelb::client::FindEndpoint("", sidelb::client::SystemEndpointSources());
+//   sidelb::client::Client client(*endpoint, {});
+//   sidelb::v1::ApplyRequest request;
+//   auto* set = request.add_ops()->mutable_upsert_backends();
+//   set->set_pool("web");
+//   set->add_backends()->set_address("10.0.0.5:80");
+//   absl::StatusOr<sidelb::v1::ApplyResponse> response = client.Apply(request);
+//   if (!response.ok()) Report(sidelb::client::GetErrorDetails(response.status()).reason);
+//
+// Errors: the daemon's code and message, with its google.rpc details (error_details.h). What the
+// client finds itself is
+//   UNAVAILABLE        UNREACHABLE      nobody answers at the endpoint; nothing was sent
+//   PERMISSION_DENIED  UNREACHABLE      the socket is closed to this user; nothing was sent
+//   UNAVAILABLE        CONNECTION_LOST  it broke while the answer was awaited
+//   DEADLINE_EXCEEDED  TIMEOUT          no answer in time
+// After CONNECTION_LOST and TIMEOUT a write may have been made. The client never repeats a write.
+//
+// Thread safety: all calls may be made by any thread at the same time; each blocks its caller.
+// Ownership: the client owns its connection, opens it at the first call and reopens it when it
+// broke. Calls must have returned before it is destroyed.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "client/endpoint.h"
+#include "client/error_details.h"
+#include "sidelb/v1/control.pb.h"
+
+namespace sidelb::client {
+
+namespace pb = sidelb::v1;
+
+class Client {
+ public:
+  struct Options {
+    // How long the daemon may take to answer. What an Apply waits for comes on top of it.
+    absl::Duration timeout = absl::Seconds(5);
+    std::string user_agent = "sidelb-client";
+  };
+
+  // Does no I/O.
+  Client(const Endpoint& endpoint, const Options& options);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // One atomic batch. Running out of `wait_timeout` is no error: see `reached` and `pending`.
+  absl::StatusOr<pb::ApplyResponse> Apply(const pb::ApplyRequest& request);
+
+  // Everything that the request selects, at one revision: fetches all pages and returns them as
+  // one. `page_token` and `next_page_token` are of no use here. All pages share one timeout.
+  absl::StatusOr<pb::GetStateResponse> GetState(const pb::GetStateRequest& request);
+
+  absl::StatusOr<pb::GetInfoResponse> GetInfo();
+
+ private:
+  struct Connection;  // hides gRPC
+
+  const Endpoint endpoint_;
+  const Options options_;
+  const std::unique_ptr<Connection> connection_;
+};
+
+// How long the daemon holds back the answer to `request` at most: its wait_timeout, the default of
+// 5 s where it names none, nothing when it waits for nothing.
+absl::Duration WaitTime(const pb::ApplyRequest& request);
+
+}  // namespace sidelb::client
