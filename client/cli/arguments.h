@@ -1,0 +1,199 @@
+// Arguments: a command line of sidelb-cli as plain values, checked as far as that is possible
+// without the daemon. parse_arguments.h makes them, the commands read them.
+//
+// Thread safety: values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "sidelb/v1/control.pb.h"
+
+namespace sidelb::client {
+
+namespace pb = sidelb::v1;
+
+enum class Output { kTable, kWide, kJson, kJsonLines };
+
+struct GlobalOptions {
+  std::string endpoint;  // empty = search
+  absl::Duration timeout = absl::Seconds(5);
+  Output output = Output::kTable;
+  std::optional<std::string> owner;  // api:cli
+};
+
+inline constexpr char kDefaultOwner[] = "api:cli";
+
+// Of every command that changes something.
+struct WriteOptions {
+  bool is_dry_run = false;
+  bool is_unchanged_an_error = false;
+  std::optional<std::string> comment;
+  std::optional<uint64_t> expected_revision;
+  std::optional<pb::WaitFor> wait;  // APPLIED
+  std::optional<absl::Duration> wait_timeout;
+};
+
+// What is said of a backend, a pool, a listener. `add` takes absent for the daemon's default, `set`
+// for "leave it".
+struct BackendAttributes {
+  // nullopt inside = back to the default.
+  std::optional<std::optional<uint32_t>> weight;
+  std::optional<uint32_t> max_connections;
+  std::optional<std::string> zone;
+  std::optional<std::string> group;
+  std::vector<std::pair<std::string, std::string>> tags;
+  std::vector<std::string> removed_tags;  // `set --tag key-`
+
+  bool HasOnlyWeight() const {
+    return weight && !max_connections && !zone && !group && tags.empty() && removed_tags.empty();
+  }
+};
+
+struct PoolAttributes {
+  std::optional<pb::Mode> mode;
+  std::optional<absl::Duration> drain_timeout;
+  std::optional<pb::DrainAction> on_timeout;
+};
+
+struct ListenerAttributes {
+  std::optional<std::string> pool;
+  std::optional<std::string> address;
+  std::optional<pb::Protocol> protocol;
+  std::optional<bool> is_disabled;
+  std::optional<uint32_t> max_connections;
+  std::optional<absl::Duration> idle_timeout;
+  std::optional<absl::Duration> connect_timeout;
+  std::optional<uint32_t> connect_attempts;
+  std::optional<absl::Duration> half_close_timeout;
+  std::optional<absl::Duration> keepalive_idle;
+  std::optional<absl::Duration> keepalive_interval;
+  std::optional<uint32_t> keepalive_count;
+};
+
+// Which backends of a pool.
+struct SelectorArguments {
+  std::vector<std::string> addresses;
+  std::string zone;
+  std::string group;
+  std::vector<std::pair<std::string, std::string>> tags;
+  bool is_all = false;
+};
+
+struct GetCommand {
+  enum class Noun { kListeners, kPools, kBackends };
+  Noun noun = Noun::kBackends;
+  std::vector<std::string> names;  // of pools when the noun is backends; empty = all
+  SelectorArguments selector;
+  std::vector<pb::BackendState> states;
+};
+
+struct DescribeCommand {
+  enum class Noun { kPool, kBackend, kListener };
+  Noun noun = Noun::kPool;
+  std::string name;  // of the pool when the noun is backend
+  std::string address;
+};
+
+struct AddBackendsCommand {
+  std::string pool;
+  std::vector<std::string> addresses;
+  BackendAttributes attributes;
+  bool may_create_pool = false;
+};
+
+struct AddPoolCommand {
+  std::string name;
+  PoolAttributes attributes;
+};
+
+struct AddListenerCommand {
+  std::string name;
+  ListenerAttributes attributes;
+};
+
+struct SetBackendsCommand {
+  std::string pool;
+  std::vector<std::string> addresses;
+  BackendAttributes attributes;
+};
+
+struct SetPoolCommand {
+  std::string name;
+  PoolAttributes attributes;
+};
+
+struct SetListenerCommand {
+  std::string name;
+  ListenerAttributes attributes;
+};
+
+struct RemoveBackendsCommand {
+  std::string pool;
+  std::vector<std::string> addresses;
+  std::optional<absl::Duration> drain_timeout;
+  std::optional<pb::DrainAction> on_timeout;
+  bool is_any_owner = false;
+};
+
+struct RemovePoolsCommand {
+  std::vector<std::string> names;
+  bool is_forced = false;
+};
+
+struct RemoveListenersCommand {
+  std::vector<std::string> names;
+};
+
+struct ReplaceCommand {
+  std::string pool;
+  std::string file;  // "-" = standard input
+  bool may_be_empty = false;
+};
+
+struct ApplyFileCommand {
+  std::string file;  // "-" = standard input
+  bool prunes = false;
+  bool adopts = false;  // the claims of all owners become the caller's
+};
+
+struct ExportCommand {};
+
+struct SetModeCommand {
+  std::string pool;
+  pb::Mode mode = pb::MODE_UNSPECIFIED;
+};
+
+struct OverrideCommand {
+  enum class Verb { kDrain, kEnable, kDisable };
+  Verb verb = Verb::kDrain;
+  std::string pool;
+  SelectorArguments selector;
+  std::optional<absl::Duration> drain_timeout;
+  std::optional<pb::DrainAction> on_timeout;
+  std::string reason;
+  bool is_forced = false;  // enable: also against what the owner says
+};
+
+struct InfoCommand {};
+struct VersionCommand {};
+
+using Command =
+    std::variant<GetCommand, DescribeCommand, AddBackendsCommand, AddPoolCommand,
+                 AddListenerCommand, SetBackendsCommand, SetPoolCommand, SetListenerCommand,
+                 RemoveBackendsCommand, RemovePoolsCommand, RemoveListenersCommand, ReplaceCommand,
+                 ApplyFileCommand, ExportCommand, SetModeCommand, OverrideCommand, InfoCommand,
+                 VersionCommand>;
+
+struct Arguments {
+  GlobalOptions global;
+  WriteOptions write;
+  Command command;
+};
+
+}  // namespace sidelb::client

@@ -1,0 +1,276 @@
+// describe, info and version.
+#include <algorithm>
+#include <map>
+
+#include "absl/time/clock.h"
+#include "client/cli/commands.h"
+#include "client/cli/json_output.h"
+#include "client/cli/object_tables.h"
+#include "client/cli/read_state.h"
+#include "client/cli/report.h"
+#include "client/cli/values.h"
+#include "client/error_details.h"
+#include "fmt/format.h"
+
+namespace sidelb::client {
+namespace {
+
+std::string TimeText(const google::protobuf::Timestamp& time) {
+  return absl::FormatTime("%Y-%m-%d %H:%M:%SZ", FromProto(time), absl::UTCTimeZone());
+}
+
+std::string LimitText(uint64_t limit) { return limit == 0 ? "unlimited" : fmt::to_string(limit); }
+
+std::string KeepaliveText(const pb::Keepalive& keepalive) {
+  if (keepalive.has_idle() && FromProto(keepalive.idle()) == absl::ZeroDuration()) return "off";
+  return fmt::format("after {}, every {}, {} times",
+                     DurationOr(keepalive.has_idle(), keepalive.idle(), "60s"),
+                     DurationOr(keepalive.has_interval(), keepalive.interval(), "15s"),
+                     keepalive.has_count() ? fmt::to_string(keepalive.count()) : "4(default)");
+}
+
+absl::Status NotFound(std::string_view reason, const std::string& message) {
+  return MakeError(absl::StatusCode::kNotFound, reason, message);
+}
+
+std::string DescribePool(const pb::State& state, const pb::Pool& pool, Colour colour) {
+  const pb::PoolStatus& status = pool.status();
+  std::vector<std::string> listeners;
+  for (const pb::Listener& listener : state.listeners()) {
+    listeners.push_back(fmt::format("{} ({})", listener.name(), listener.address()));
+  }
+  FieldList fields;
+  fields.Add("Pool", pool.name());
+  fields.Add("Mode", ModeWord(pool.mode()));
+  fields.Add("Listeners", fmt::format("{}", fmt::join(listeners, ", ")));
+  fields.Add("Backends", fmt::format("{}: {} serving, {} draining, {} unhealthy, {} disabled",
+                                     status.total(), status.serving(), status.draining(),
+                                     status.unhealthy(), status.disabled()));
+  fields.Add("Sessions", fmt::to_string(status.active_connections()));
+  fields.Add("Drain", DrainText(pool.drain(), "30s"));
+  fields.Add("Revision", fmt::to_string(pool.revision()));
+  std::string text = fields.Render(colour);
+  const Table table = BackendTable(state, Columns::kDefault, absl::Now());
+  if (!table.is_empty()) text += "\n" + table.Render(colour);
+  return text;
+}
+
+std::string DescribeListener(const pb::Listener& listener, Colour colour) {
+  const pb::ListenerStatus& status = listener.status();
+  const Table::Cell state = ListenerStateCell(listener);
+  FieldList fields;
+  fields.Add("Listener", listener.name());
+  fields.Add("Address", listener.address());
+  if (!status.bound_address().empty() && status.bound_address() != listener.address()) {
+    fields.Add("Bound", status.bound_address());
+  }
+  fields.Add("Protocol", listener.protocol() == pb::PROTOCOL_UDP ? "udp" : "tcp");
+  fields.Add("Pool", listener.pool());
+  fields.Add("State", state.text, state.tone);
+  if (!status.error().empty()) fields.Add("Error", status.error(), Tone::kBad);
+  fields.Add("Sessions", fmt::format("{}, at most {}", status.active_connections(),
+                                     LimitText(listener.max_connections())));
+  fields.Add("Connect timeout",
+             DurationOr(listener.has_connect_timeout(), listener.connect_timeout(), "3s"));
+  fields.Add("Connect attempts", listener.has_connect_attempts()
+                                     ? fmt::to_string(listener.connect_attempts())
+                                     : "3(default)");
+  fields.Add("Idle timeout",
+             DurationOr(listener.has_idle_timeout(), listener.idle_timeout(), "1h"));
+  fields.Add("Half-close timeout",
+             DurationOr(listener.has_half_close_timeout(), listener.half_close_timeout(), "30s"));
+  fields.Add("Keepalive", KeepaliveText(listener.keepalive()));
+  fields.Add("Revision", fmt::to_string(listener.revision()));
+  return fields.Render(colour);
+}
+
+void AddOverride(const pb::Backend& backend, FieldList* fields) {
+  if (!backend.has_override()) {
+    fields->Add("Override", "");
+    return;
+  }
+  const pb::Override& imposed = backend.override();
+  std::vector<std::string> parts;
+  if (imposed.admin_state() != pb::ADMIN_STATE_UNSPECIFIED) {
+    std::string part = Word(pb::AdminState_Name(imposed.admin_state()), "ADMIN_STATE_");
+    if (imposed.has_drain()) part += " (" + DrainText(imposed.drain(), "no deadline") + ")";
+    parts.push_back(std::move(part));
+  }
+  if (imposed.health() != pb::HEALTH_OVERRIDE_UNSPECIFIED) {
+    parts.push_back(Word(pb::HealthOverride_Name(imposed.health()), "HEALTH_OVERRIDE_"));
+  }
+  if (imposed.has_weight()) parts.push_back(fmt::format("weight {}", imposed.weight()));
+  std::string text = fmt::format("{}", fmt::join(parts, ", "));
+  if (!imposed.set_by().empty()) text += " by " + imposed.set_by();
+  if (!imposed.reason().empty()) text += ": " + imposed.reason();
+  fields->Add("Override", text, Tone::kCareful);
+}
+
+std::string DescribeBackend(const pb::Backend& backend, Colour colour) {
+  const pb::BackendStatus& status = backend.status();
+  const pb::BackendSpec& spec = backend.effective();
+  const Table::Cell state = StateCell(status);
+  const Table::Cell health = HealthCell(status);
+  const std::string why = WhyIneligible(status);
+  FieldList fields;
+  fields.Add("Backend", backend.address());
+  fields.Add("Pool", backend.pool());
+  fields.Add(
+      "State",
+      state.text +
+          (status.has_state_change_time() ? " since " + TimeText(status.state_change_time()) : ""),
+      state.tone);
+  fields.Add("Takes sessions", why.empty() ? "yes" : "no: " + why,
+             why.empty() ? Tone::kGood : Tone::kCareful);
+  fields.Add("Health", health.text + (status.detail().empty() ? "" : ", " + status.detail()),
+             health.tone);
+  if (status.has_drain_deadline()) fields.Add("Drain until", TimeText(status.drain_deadline()));
+  fields.Add("Sessions", fmt::format("{}, at most {}", status.active_connections(),
+                                     LimitText(spec.max_connections())));
+  fields.Add("Weight", fmt::to_string(WeightOf(backend)));
+  fields.Add("Zone", spec.zone());
+  fields.Add("Group", spec.group());
+  fields.Add("Tags", TagsText(spec));
+  AddOverride(backend, &fields);
+  fields.Add("Revision", fmt::to_string(backend.revision()));
+  std::string text = fields.Render(colour);
+  if (backend.claims().empty()) return text;
+  Table claims({"CLAIM", "WEIGHT", "MAX-CONNECTIONS", "ADMIN-STATE", "ZONE", "GROUP", "TAGS"});
+  for (const pb::Claim& claim : backend.claims()) {
+    const pb::BackendSpec& said = claim.spec();
+    const bool says_state = said.admin_state() != pb::ADMIN_STATE_UNSPECIFIED;
+    claims.AddRow({{claim.owner()},
+                   {said.has_weight() ? fmt::to_string(said.weight()) : "100(default)"},
+                   {LimitText(said.max_connections())},
+                   {says_state ? Word(pb::AdminState_Name(said.admin_state()), "ADMIN_STATE_")
+                               : "enabled(default)"},
+                   {said.zone()},
+                   {said.group()},
+                   {TagsText(said)}});
+  }
+  return text + "\n" + claims.Render(colour);
+}
+
+// What was described, for -o json.
+ExitCode PrintState(const Invocation& invocation, const pb::State& state) {
+  const bool is_line = invocation.arguments.global.output == Output::kJsonLines;
+  invocation.streams.out << ToJson(state, is_line ? JsonLayout::kLine : JsonLayout::kIndented,
+                                   JsonFields::kAll);
+  return ExitCode::kOk;
+}
+
+// The objects that `command` is about, or why not.
+absl::StatusOr<pb::State> ReadDescribed(const Invocation& invocation,
+                                        const DescribeCommand& command) {
+  if (command.noun == DescribeCommand::Noun::kListener) {
+    auto request = ReadRequest({pb::OBJECT_KIND_LISTENER}, {}, pb::VIEW_FULL);
+    request.mutable_filter()->add_listeners(command.name);
+    auto read = invocation.calls.get_state(request);
+    if (!read.ok()) return read.status();
+    if (read->state().listeners().empty()) {
+      return NotFound("LISTENER_NOT_FOUND",
+                      fmt::format("there is no listener \"{}\"", command.name));
+    }
+    return std::move(*read->mutable_state());
+  }
+  auto request =
+      ReadRequest({pb::OBJECT_KIND_POOL, pb::OBJECT_KIND_BACKEND}, {command.name}, pb::VIEW_FULL);
+  if (command.noun == DescribeCommand::Noun::kBackend) {
+    request.mutable_filter()->mutable_backends()->add_addresses(command.address);
+  }
+  auto read = invocation.calls.get_state(request);
+  if (!read.ok()) return read.status();
+  pb::State state = std::move(*read->mutable_state());
+  if (state.pools().empty()) {
+    return NotFound("POOL_NOT_FOUND", fmt::format("there is no pool \"{}\"", command.name));
+  }
+  if (command.noun == DescribeCommand::Noun::kBackend) {
+    state.clear_pools();
+    if (state.backends().empty()) {
+      return NotFound("BACKEND_NOT_FOUND",
+                      fmt::format("pool \"{}\" has no backend {}", command.name, command.address));
+    }
+    return state;
+  }
+  auto listeners =
+      invocation.calls.get_state(ReadRequest({pb::OBJECT_KIND_LISTENER}, {}, pb::VIEW_FULL));
+  if (!listeners.ok()) return listeners.status();
+  for (const pb::Listener& listener : listeners->state().listeners()) {
+    if (listener.pool() == command.name) *state.add_listeners() = listener;
+  }
+  return state;
+}
+
+}  // namespace
+
+ExitCode RunCommand(const Invocation& invocation, const DescribeCommand& command) {
+  const auto state = ReadDescribed(invocation, command);
+  if (!state.ok()) {
+    return PrintError(state.status(), invocation.arguments.global.output, invocation.streams);
+  }
+  if (invocation.is_json()) return PrintState(invocation, *state);
+  const Colour colour = invocation.streams.out_colour;
+  switch (command.noun) {
+    case DescribeCommand::Noun::kPool:
+      invocation.streams.out << DescribePool(*state, state->pools(0), colour);
+      break;
+    case DescribeCommand::Noun::kBackend:
+      invocation.streams.out << DescribeBackend(state->backends(0), colour);
+      break;
+    case DescribeCommand::Noun::kListener:
+      invocation.streams.out << DescribeListener(state->listeners(0), colour);
+      break;
+  }
+  return ExitCode::kOk;
+}
+
+ExitCode RunCommand(const Invocation& invocation, const InfoCommand&) {
+  const Output output = invocation.arguments.global.output;
+  const auto info = invocation.calls.get_info();
+  if (!info.ok()) return PrintError(info.status(), output, invocation.streams);
+  if (invocation.is_json()) {
+    invocation.streams.out << ToJson(
+        *info, output == Output::kJsonLines ? JsonLayout::kLine : JsonLayout::kIndented,
+        JsonFields::kAll);
+    return ExitCode::kOk;
+  }
+  FieldList fields;
+  fields.Add("Version", info->version());
+  if (!info->instance_id().empty()) fields.Add("Instance", info->instance_id());
+  fields.Add("State", Word(pb::ServerState_Name(info->state()), "SERVER_STATE_"),
+             info->state() == pb::SERVER_STATE_SERVING ? Tone::kGood : Tone::kCareful);
+  fields.Add("Started", TimeText(info->start_time()));
+  fields.Add("Revision",
+             fmt::format("{} (applied {})", info->revision(), info->applied_revision()));
+  fields.Add("Epoch", info->epoch());
+  fields.Add("Shards", fmt::to_string(info->shards()));
+  fields.Add("Sessions", fmt::format("{}, at most {}", info->active_connections(),
+                                     LimitText(info->limits().max_connections())));
+  fields.Add("Limits", fmt::format("{} backends, {} ops a request", info->limits().max_backends(),
+                                   info->limits().max_ops()));
+  if (info->has_store()) fields.Add("Store", info->store().kind());
+  fields.Add("Capabilities", fmt::format("{}", fmt::join(info->capabilities().begin(),
+                                                         info->capabilities().end(), ", ")));
+  for (const pb::FaultCount& fault : info->faults()) {
+    fields.Add("Fault " + fault.code(), fmt::format("{} times", fault.count()), Tone::kBad);
+  }
+  for (const pb::Condition& condition : info->conditions()) {
+    fields.Add("Condition",
+               fmt::format("{} since {}: {}", condition.code(), TimeText(condition.since()),
+                           condition.detail()),
+               Tone::kBad);
+  }
+  invocation.streams.out << fields.Render(invocation.streams.out_colour);
+  return ExitCode::kOk;
+}
+
+ExitCode RunCommand(const Invocation& invocation, const VersionCommand&) {
+  if (invocation.is_json()) {
+    invocation.streams.out << "{\"version\":\"" SIDELB_VERSION "\"}\n";
+  } else {
+    invocation.streams.out << "sidelb-cli " SIDELB_VERSION "\n";
+  }
+  return ExitCode::kOk;
+}
+
+}  // namespace sidelb::client

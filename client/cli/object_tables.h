@@ -1,0 +1,39 @@
+// Listeners, pools and backends as tables, and the words and colours of their states.
+//
+// Thread safety: pure functions; `now` gives ages and time left.
+#pragma once
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "client/cli/table.h"
+#include "sidelb/v1/resources.pb.h"
+
+namespace sidelb::client {
+
+namespace pb = sidelb::v1;
+
+enum class Columns { kDefault, kWide };
+
+Table ListenerTable(const pb::State& state, Columns columns);
+Table PoolTable(const pb::State& state, Columns columns);
+Table BackendTable(const pb::State& state, Columns columns, absl::Time now);
+
+Table::Cell StateCell(const pb::BackendStatus& status);
+Table::Cell HealthCell(const pb::BackendStatus& status);
+// "bound", "disabled", "failed".
+Table::Cell ListenerStateCell(const pb::Listener& listener);
+
+std::string ModeWord(pb::Mode mode);  // unspecified is round-robin
+uint32_t WeightOf(const pb::Backend& backend);
+// "draining", empty when it takes sessions.
+std::string WhyIneligible(const pb::BackendStatus& status);
+std::string TagsText(const pb::BackendSpec& spec);  // "a=1,b=2", sorted
+// Whole seconds from a second up: "1h2m3s", "250ms".
+std::string DurationText(absl::Duration duration);
+// The duration, or the default in brackets: "30s", "1h(default)".
+std::string DurationOr(bool is_set, const google::protobuf::Duration& duration,
+                       std::string_view default_text);
+std::string DrainText(const pb::Drain& drain, std::string_view default_timeout);
+
+}  // namespace sidelb::client

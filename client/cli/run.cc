@@ -1,0 +1,103 @@
+#include "client/cli/run.h"
+
+#include <memory>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "client/cli/commands.h"
+#include "client/cli/parse_arguments.h"
+#include "client/cli/report.h"
+#include "client/sidelb_client.h"
+#include "fmt/format.h"
+
+namespace sidelb::client {
+namespace {
+
+// Finds the endpoint and makes the client at the first call, so that what needs no daemon works
+// without one.
+class LazyClient {
+ public:
+  LazyClient(const GlobalOptions& options, const EndpointSources& sources)
+      : options_(options), sources_(sources) {}
+
+  absl::StatusOr<Client*> Get() {
+    if (!client_) {
+      const auto endpoint = FindEndpoint(options_.endpoint, sources_);
+      if (!endpoint.ok()) return endpoint.status();
+      client_.emplace(*endpoint, Client::Options{.timeout = options_.timeout,
+                                                 .user_agent = "sidelb-cli/" SIDELB_VERSION});
+    }
+    return &*client_;
+  }
+
+ private:
+  const GlobalOptions& options_;
+  const EndpointSources& sources_;
+  std::optional<Client> client_;
+};
+
+// What an error of the connection means for a write.
+absl::Status AfterWrite(const absl::Status& status) {
+  const std::string reason = GetErrorDetails(status).reason;
+  if (reason != kReasonTimeout && reason != kReasonConnectionLost) return status;
+  return MakeError(status.code(), reason,
+                   fmt::format("{}; the change may have been made, see \"sidelb-cli get\"",
+                               std::string(status.message())));
+}
+
+Calls MakeCalls(LazyClient* lazy, WriteMark* mark) {
+  return {
+      .apply = [lazy, mark](const pb::ApplyRequest& request) -> absl::StatusOr<pb::ApplyResponse> {
+        auto client = lazy->Get();
+        if (!client.ok()) return client.status();
+        mark->is_writing = !request.validate_only();
+        auto response = (*client)->Apply(request);
+        mark->is_writing = false;
+        if (!response.ok() && !request.validate_only()) return AfterWrite(response.status());
+        return response;
+      },
+      .get_state =
+          [lazy](const pb::GetStateRequest& request) -> absl::StatusOr<pb::GetStateResponse> {
+        auto client = lazy->Get();
+        if (!client.ok()) return client.status();
+        return (*client)->GetState(request);
+      },
+      .get_info = [lazy]() -> absl::StatusOr<pb::GetInfoResponse> {
+        auto client = lazy->Get();
+        if (!client.ok()) return client.status();
+        return (*client)->GetInfo();
+      },
+  };
+}
+
+}  // namespace
+
+ExitCode Run(const std::vector<std::string>& words, const EndpointSources& sources,
+             const Streams& streams, WriteMark* mark) {
+  ExitCode exit_code = ExitCode::kOk;
+  const auto parsed = ParseArguments(words, sources.get_variable);
+  if (!parsed.ok()) {
+    exit_code = PrintError(parsed.status(), Output::kTable, streams);
+  } else if (const auto* help = std::get_if<HelpText>(&*parsed)) {
+    streams.out << help->text;
+  } else {
+    const auto& arguments = std::get<Arguments>(*parsed);
+    LazyClient lazy(arguments.global, sources);
+    const Calls calls = MakeCalls(&lazy, mark);
+    const Invocation invocation{arguments, calls, streams};
+    exit_code =
+        std::visit([&invocation](const auto& command) { return RunCommand(invocation, command); },
+                   arguments.command);
+  }
+  streams.out.flush();
+  if (!streams.out) {
+    PrintError(MakeError(absl::StatusCode::kUnknown, "OUTPUT", "cannot write the output"),
+               Output::kTable, streams);
+    if (exit_code == ExitCode::kOk) exit_code = ExitCode::kRejected;
+  }
+  streams.err.flush();
+  return exit_code;
+}
+
+}  // namespace sidelb::client

@@ -1,0 +1,133 @@
+// Runs a command line against a daemon that the test scripts, without a process or a socket.
+#pragma once
+
+#include <deque>
+#include <sstream>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "client/cli/commands.h"
+#include "client/cli/parse_arguments.h"
+#include "client/cli/report.h"
+#include "client/error_details.h"
+#include "gtest/gtest.h"
+#include "sidelb/v1/control.pb.h"
+
+namespace sidelb::client {
+
+// Answers in the order in which answers were put in, and keeps the requests.
+struct ScriptedDaemon {
+  std::deque<absl::StatusOr<pb::ApplyResponse>> apply_answers;
+  std::deque<absl::StatusOr<pb::GetStateResponse>> state_answers;
+  std::vector<pb::ApplyRequest> applied;
+  std::vector<pb::GetStateRequest> read;
+
+  Calls MakeCalls() {
+    return {.apply =
+                [this](const pb::ApplyRequest& request) {
+                  applied.push_back(request);
+                  return Next(&apply_answers);
+                },
+            .get_state =
+                [this](const pb::GetStateRequest& request) {
+                  read.push_back(request);
+                  return Next(&state_answers);
+                },
+            .get_info = []() -> absl::StatusOr<pb::GetInfoResponse> {
+              pb::GetInfoResponse info;
+              info.set_version("1.2.3");
+              info.set_state(pb::SERVER_STATE_SERVING);
+              info.set_revision(812);
+              return info;
+            }};
+  }
+
+ private:
+  template <typename Answer>
+  static Answer Next(std::deque<Answer>* answers) {
+    if (answers->empty()) return absl::InternalError("the test scripted no further answer");
+    Answer answer = std::move(answers->front());
+    answers->pop_front();
+    return answer;
+  }
+};
+
+struct Outcome {
+  ExitCode exit_code = ExitCode::kOk;
+  std::string out;
+  std::string err;
+};
+
+inline Outcome RunLine(ScriptedDaemon* daemon, const std::vector<std::string>& words,
+                       const std::string& standard_input = "") {
+  std::istringstream in(standard_input);
+  std::ostringstream out;
+  std::ostringstream err;
+  const Streams streams{in, out, err};
+  const auto no_variables = [](const char*) { return std::optional<std::string>(); };
+  const auto parsed = ParseArguments(words, no_variables);
+  if (!parsed.ok()) {
+    const ExitCode exit_code = PrintError(parsed.status(), Output::kTable, streams);
+    return {exit_code, out.str(), err.str()};
+  }
+  const auto* arguments = std::get_if<Arguments>(&*parsed);
+  if (arguments == nullptr) return {ExitCode::kOk, std::get<HelpText>(*parsed).text, ""};
+  const Calls calls = daemon->MakeCalls();
+  const Invocation invocation{*arguments, calls, streams};
+  const ExitCode exit_code = std::visit(
+      [&](const auto& command) { return RunCommand(invocation, command); }, arguments->command);
+  return {exit_code, out.str(), err.str()};
+}
+
+inline pb::OpResult Added(uint32_t count) {
+  pb::OpResult result;
+  result.set_added(count);
+  return result;
+}
+inline pb::OpResult Updated(uint32_t count) {
+  pb::OpResult result;
+  result.set_updated(count);
+  return result;
+}
+inline pb::OpResult Removed(uint32_t count) {
+  pb::OpResult result;
+  result.set_removed(count);
+  return result;
+}
+inline pb::OpResult Unchanged(uint32_t count) {
+  pb::OpResult result;
+  result.set_unchanged(count);
+  return result;
+}
+
+inline pb::ApplyResponse Accepted(const std::vector<pb::OpResult>& results,
+                                  pb::WaitFor reached = pb::WAIT_FOR_APPLIED) {
+  pb::ApplyResponse response;
+  response.set_revision(812);
+  response.set_reached(reached);
+  for (const pb::OpResult& result : results) *response.add_results() = result;
+  return response;
+}
+
+inline pb::Backend MakeBackend(const std::string& pool, const std::string& address,
+                               const std::vector<std::string>& owners) {
+  pb::Backend backend;
+  backend.set_pool(pool);
+  backend.set_address(address);
+  for (const std::string& owner : owners) {
+    pb::Claim* claim = backend.add_claims();
+    claim->set_owner(owner);
+    claim->mutable_spec()->set_address(address);
+  }
+  return backend;
+}
+
+inline pb::GetStateResponse AtRevision(uint64_t revision, const pb::State& state) {
+  pb::GetStateResponse response;
+  response.set_revision(revision);
+  *response.mutable_state() = state;
+  return response;
+}
+
+}  // namespace sidelb::client

@@ -1,0 +1,331 @@
+#include "client/cli/parse_arguments.h"
+
+#include <map>
+
+#include "client/cli/exit_code.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace sidelb::client {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Pair;
+
+using Variables = std::map<std::string, std::string>;
+using Words = std::vector<std::string>;
+
+absl::StatusOr<std::variant<Arguments, HelpText>> Parse(const Words& words,
+                                                        const Variables& variables = {}) {
+  return ParseArguments(words, [&](const char* name) -> std::optional<std::string> {
+    const auto found = variables.find(name);
+    return found == variables.end() ? std::nullopt : std::optional(found->second);
+  });
+}
+
+Arguments Parsed(const Words& words, const Variables& variables = {}) {
+  const auto parsed = Parse(words, variables);
+  if (!parsed.ok()) {
+    ADD_FAILURE() << parsed.status();
+    return {};
+  }
+  return std::get<Arguments>(*parsed);
+}
+
+template <typename Command>
+Command ParsedAs(const Words& words) {
+  const Arguments arguments = Parsed(words);
+  const auto* command = std::get_if<Command>(&arguments.command);
+  if (command == nullptr) {
+    ADD_FAILURE() << "another command was parsed: " << arguments.command.index();
+    return {};
+  }
+  return *command;
+}
+
+std::string Refused(const Words& words, const Variables& variables = {}) {
+  const auto parsed = Parse(words, variables);
+  if (parsed.ok()) return "accepted";
+  EXPECT_EQ(ExitCodeFor(parsed.status()), ExitCode::kUsage);
+  return std::string(parsed.status().message());
+}
+
+TEST(ParseArgumentsTest, TakesGlobalOptionsAnywhere) {
+  const Arguments before = Parsed({"--endpoint", "unix:/a", "-o", "json", "get", "backends"});
+  const Arguments after = Parsed({"get", "backends", "web", "--endpoint=unix:/a", "-o", "json"});
+
+  EXPECT_EQ(before.global.endpoint, "unix:/a");
+  EXPECT_EQ(before.global.output, Output::kJson);
+  EXPECT_EQ(after.global.endpoint, "unix:/a");
+  EXPECT_EQ(after.global.output, Output::kJson);
+}
+
+TEST(ParseArgumentsTest, LetsFlagsStandOverVariablesAndThoseOverDefaults) {
+  const Variables variables = {
+      {"SIDELB_TIMEOUT", "2s"}, {"SIDELB_OUTPUT", "wide"}, {"SIDELB_OWNER", "api:a"}};
+
+  const Arguments defaults = Parsed({"info"});
+  const Arguments by_variable = Parsed({"info"}, variables);
+  const Arguments by_flag = Parsed(
+      {"rm", "pool", "web", "--timeout", "3s", "-o", "table", "--owner", "api:b"}, variables);
+
+  EXPECT_EQ(defaults.global.timeout, absl::Seconds(5));
+  EXPECT_EQ(defaults.global.owner, std::nullopt);
+  EXPECT_EQ(by_variable.global.timeout, absl::Seconds(2));
+  EXPECT_EQ(by_variable.global.output, Output::kWide);
+  EXPECT_EQ(by_variable.global.owner, "api:a");
+  EXPECT_EQ(by_flag.global.timeout, absl::Seconds(3));
+  EXPECT_EQ(by_flag.global.output, Output::kTable);
+  EXPECT_EQ(by_flag.global.owner, "api:b");
+}
+
+TEST(ParseArgumentsTest, NamesTheVariableThatIsWrong) {
+  EXPECT_THAT(Refused({"info"}, {{"SIDELB_TIMEOUT", "2"}}),
+              HasSubstr("SIDELB_TIMEOUT: \"2\" is not a duration"));
+  EXPECT_THAT(Refused({"info"}, {{"SIDELB_OUTPUT", "yaml"}}),
+              HasSubstr("SIDELB_OUTPUT: \"yaml\" is not allowed; allowed: table"));
+}
+
+TEST(ParseArgumentsTest, ReadsGet) {
+  const auto backends = ParsedAs<GetCommand>(
+      {"get", "backends", "web", "api", "--zone", "a", "--tag", "r=7", "--state", "draining"});
+  const auto pools = ParsedAs<GetCommand>({"get", "pool", "web"});
+
+  EXPECT_EQ(backends.noun, GetCommand::Noun::kBackends);
+  EXPECT_THAT(backends.names, ElementsAre("web", "api"));
+  EXPECT_EQ(backends.selector.zone, "a");
+  EXPECT_THAT(backends.selector.tags, ElementsAre(Pair("r", "7")));
+  EXPECT_THAT(backends.states, ElementsAre(pb::BACKEND_STATE_DRAINING));
+  EXPECT_EQ(pools.noun, GetCommand::Noun::kPools);
+}
+
+TEST(ParseArgumentsTest, ReadsDescribe) {
+  EXPECT_EQ(ParsedAs<DescribeCommand>({"describe", "web"}).noun, DescribeCommand::Noun::kPool);
+  const auto backend = ParsedAs<DescribeCommand>({"describe", "web", "[::1]:80"});
+  EXPECT_EQ(backend.noun, DescribeCommand::Noun::kBackend);
+  EXPECT_EQ(backend.address, "[::1]:80");
+  const auto listener = ParsedAs<DescribeCommand>({"describe", "listener", "http"});
+  EXPECT_EQ(listener.noun, DescribeCommand::Noun::kListener);
+  EXPECT_EQ(listener.name, "http");
+}
+
+TEST(ParseArgumentsTest, DescribesPoolsThatAreNamedLikeANoun) {
+  EXPECT_EQ(ParsedAs<DescribeCommand>({"describe", "listener"}).noun, DescribeCommand::Noun::kPool);
+  EXPECT_EQ(ParsedAs<DescribeCommand>({"describe", "listener", "10.0.0.5:80"}).noun,
+            DescribeCommand::Noun::kBackend);
+  EXPECT_EQ(ParsedAs<DescribeCommand>({"describe", "pool", "listener"}).noun,
+            DescribeCommand::Noun::kPool);
+}
+
+TEST(ParseArgumentsTest, ReadsAddOfBackends) {
+  const auto add = ParsedAs<AddBackendsCommand>(
+      {"add", "web", "10.0.0.5:80", "[2001:DB8::5]:80", "--weight", "50", "--max-connections", "9",
+       "--zone", "a", "--group", "g", "--tag", "a=1", "--tag", "b=2", "10.0.0.6:80"});
+
+  EXPECT_EQ(add.pool, "web");
+  EXPECT_THAT(add.addresses, ElementsAre("10.0.0.5:80", "[2001:db8::5]:80", "10.0.0.6:80"));
+  EXPECT_EQ(add.attributes.weight, std::optional<uint32_t>(50));
+  EXPECT_EQ(add.attributes.max_connections, 9u);
+  EXPECT_EQ(add.attributes.zone, "a");
+  EXPECT_EQ(add.attributes.group, "g");
+  EXPECT_THAT(add.attributes.tags, ElementsAre(Pair("a", "1"), Pair("b", "2")));
+  EXPECT_FALSE(add.may_create_pool);
+}
+
+TEST(ParseArgumentsTest, ReachesPoolsThatAreNamedLikeANoun) {
+  const auto add = ParsedAs<AddBackendsCommand>({"add", "backend", "pool", "10.0.0.5:80"});
+
+  EXPECT_EQ(add.pool, "pool");
+  EXPECT_EQ(ParsedAs<AddPoolCommand>({"add", "pool", "pool"}).name, "pool");
+  EXPECT_EQ(ParsedAs<RemovePoolsCommand>({"rm", "pool", "listener"}).names.front(), "listener");
+}
+
+TEST(ParseArgumentsTest, TakesPoolsThatAreNamedLikeAVerb) {
+  for (const char* name : {"get", "add", "apply", "version", "drain"}) {
+    EXPECT_EQ(ParsedAs<OverrideCommand>({"drain", name, "10.0.0.5:80"}).pool, name);
+    EXPECT_EQ(ParsedAs<AddBackendsCommand>({"add", name, "10.0.0.5:80"}).pool, name);
+  }
+}
+
+TEST(ParseArgumentsTest, ReadsAddOfPoolsAndListeners) {
+  const auto pool = ParsedAs<AddPoolCommand>({"add", "pool", "web", "--mode", "leastconn",
+                                              "--drain-timeout", "2m", "--on-timeout", "keep"});
+  const auto listener = ParsedAs<AddListenerCommand>({"add", "listener", "http", "[::]:0", "--pool",
+                                                      "web", "--idle-timeout", "0",
+                                                      "--connect-attempts", "2", "--disabled"});
+
+  EXPECT_EQ(pool.attributes.mode, pb::MODE_LEAST_CONNECTIONS);
+  EXPECT_EQ(pool.attributes.drain_timeout, absl::Minutes(2));
+  EXPECT_EQ(pool.attributes.on_timeout, pb::DRAIN_ACTION_KEEP);
+  EXPECT_EQ(listener.attributes.address, "[::]:0");
+  EXPECT_EQ(listener.attributes.pool, "web");
+  EXPECT_EQ(listener.attributes.idle_timeout, absl::ZeroDuration());
+  EXPECT_EQ(listener.attributes.connect_attempts, 2u);
+  EXPECT_EQ(listener.attributes.is_disabled, true);
+}
+
+TEST(ParseArgumentsTest, RefusesWhatBelongsToAnotherNoun) {
+  EXPECT_THAT(Refused({"add", "pool", "web", "10.0.0.5:80"}),
+              HasSubstr("10.0.0.5:80: does not belong to \"add pool\""));
+  EXPECT_THAT(Refused({"add", "pool", "web", "--weight", "5"}),
+              HasSubstr("--weight: does not belong to \"add pool\""));
+  EXPECT_THAT(Refused({"rm", "listener", "a", "--any-owner"}),
+              HasSubstr("--any-owner: does not belong to \"rm listener\""));
+}
+
+TEST(ParseArgumentsTest, ReadsSet) {
+  const auto backends =
+      ParsedAs<SetBackendsCommand>({"set", "web", "10.0.0.5:80", "--weight", "default",
+                                    "--zone=", "--tag", "a=1", "--tag", "b-"});
+  const auto pool = ParsedAs<SetPoolCommand>({"set", "pool", "web", "--mode", "rr"});
+  const auto listener = ParsedAs<SetListenerCommand>(
+      {"set", "listener", "http", "--enabled", "--address", "0.0.0.0:81"});
+
+  ASSERT_TRUE(backends.attributes.weight.has_value());
+  EXPECT_EQ(*backends.attributes.weight, std::nullopt);
+  EXPECT_EQ(backends.attributes.zone, "");
+  EXPECT_THAT(backends.attributes.tags, ElementsAre(Pair("a", "1")));
+  EXPECT_THAT(backends.attributes.removed_tags, ElementsAre("b"));
+  EXPECT_EQ(pool.attributes.mode, pb::MODE_ROUND_ROBIN);
+  EXPECT_EQ(listener.attributes.is_disabled, false);
+  EXPECT_EQ(listener.attributes.address, "0.0.0.0:81");
+  EXPECT_THAT(Refused({"set", "web", "10.0.0.5:80"}), HasSubstr("needs at least one of"));
+  EXPECT_THAT(Refused({"set", "pool", "web"}), HasSubstr("needs at least one of"));
+  EXPECT_THAT(Refused({"set", "listener", "http"}), HasSubstr("needs at least one option"));
+}
+
+TEST(ParseArgumentsTest, TakesAnEmptyValueForEmptyAndNotTheNextArgument) {
+  const auto set = ParsedAs<SetBackendsCommand>({"set", "web", "--zone=", "10.0.0.5:80"});
+
+  EXPECT_EQ(set.attributes.zone, "");
+  EXPECT_THAT(set.addresses, ElementsAre("10.0.0.5:80"));
+}
+
+TEST(ParseArgumentsTest, RefusesAnOptionInPlaceOfAValue) {
+  EXPECT_THAT(Refused({"add", "web", "10.0.0.5:80", "--zone", "--dry-run"}),
+              HasSubstr("--zone: needs a value, and \"--dry-run\" is an option"));
+  EXPECT_THAT(Refused({"add", "web", "10.0.0.5:80", "--tag", "--dry-run"}),
+              HasSubstr("--tag: needs a value"));
+}
+
+TEST(ParseArgumentsTest, NamesOptionAndValueOfWhatIsWrong) {
+  EXPECT_THAT(Refused({"add", "web", "10.0.0.5:80", "--weight", "-5"}),
+              HasSubstr("--weight: \"-5\" is not a number from 0 to 65535"));
+  EXPECT_THAT(Refused({"add", "web", "10.0.0.5:80", "--weight=70000"}),
+              HasSubstr("--weight: \"70000\" is not a number from 0 to 65535"));
+  EXPECT_THAT(Refused({"add", "web", "10.0.0.5:80", "--weight", "default"}),
+              HasSubstr("--weight: \"default\""));
+  EXPECT_THAT(Refused({"drain", "web", "--all", "--timeout", "5"}),
+              HasSubstr("--timeout: \"5\" is not a duration"));
+  EXPECT_THAT(Refused({"--timeout", "0", "info"}), HasSubstr("--timeout: \"0\" leaves no time"));
+  EXPECT_THAT(Refused({"add", "web", "10.0.0.5"}), HasSubstr("ADDR: \"10.0.0.5\" has no port"));
+  EXPECT_THAT(Refused({"add", "web", "10.0.0.5:80", "10.0.0.5:080"}),
+              HasSubstr("ADDR: \"10.0.0.5:80\" stands twice"));
+  EXPECT_THAT(Refused({"add", "Web", "10.0.0.5:80"}), HasSubstr("POOL: \"Web\" is not a name"));
+  EXPECT_THAT(Refused({"add", "web"}), HasSubstr("needs POOL and at least one ADDR"));
+  EXPECT_THAT(Refused({"add", "listener", "http", "0.0.0.0:80"}), HasSubstr("needs --pool"));
+  EXPECT_THAT(Refused({"mode", "web", "fast"}),
+              HasSubstr("MODE: \"fast\" is not allowed; allowed: round-robin"));
+  EXPECT_THAT(Refused({"mode", "web"}), HasSubstr("needs POOL and MODE"));
+  EXPECT_THAT(Refused({"get"}), HasSubstr("a noun is missing. Try: sidelb-cli get --help"));
+  EXPECT_THAT(Refused({"get", "nodes"}), HasSubstr("\"nodes\" is unknown. Try: sidelb-cli get"));
+  EXPECT_THAT(Refused({}), HasSubstr("a verb is missing"));
+  EXPECT_THAT(Refused({"frobnicate"}), HasSubstr("\"frobnicate\" is unknown"));
+  EXPECT_THAT(Refused({"add", "web", "10.0.0.5:80", "--wieght", "5"}), HasSubstr("--wieght"));
+  EXPECT_THAT(Refused({"apply"}), HasSubstr("needs -f FILE"));
+  EXPECT_THAT(Refused({"replace", "web"}), HasSubstr("needs -f FILE"));
+}
+
+TEST(ParseArgumentsTest, ReadsOverrides) {
+  const auto drain = ParsedAs<OverrideCommand>({"drain", "web", "10.0.0.5:80", "--timeout", "5m",
+                                                "--on-timeout", "keep", "--reason", "new kernel"});
+  const auto disable = ParsedAs<OverrideCommand>({"disable", "web", "--zone", "a", "--tag", "r=7"});
+  const auto enable = ParsedAs<OverrideCommand>({"enable", "web", "--all", "--force"});
+
+  EXPECT_EQ(drain.verb, OverrideCommand::Verb::kDrain);
+  EXPECT_EQ(drain.drain_timeout, absl::Minutes(5));
+  EXPECT_EQ(drain.on_timeout, pb::DRAIN_ACTION_KEEP);
+  EXPECT_EQ(drain.reason, "new kernel");
+  EXPECT_EQ(disable.verb, OverrideCommand::Verb::kDisable);
+  EXPECT_EQ(disable.selector.zone, "a");
+  EXPECT_EQ(enable.verb, OverrideCommand::Verb::kEnable);
+  EXPECT_TRUE(enable.selector.is_all);
+  EXPECT_TRUE(enable.is_forced);
+}
+
+TEST(ParseArgumentsTest, WantsToKnowWhichBackends) {
+  EXPECT_THAT(Refused({"drain", "web"}), HasSubstr("needs ADDR, --zone"));
+  EXPECT_THAT(Refused({"drain", "web", "--all", "--zone", "a"}),
+              HasSubstr("--all: stands for itself"));
+  EXPECT_THAT(Refused({"drain", "web", "--all", "--on-timeout", "keep"}),
+              HasSubstr("--on-timeout: needs --timeout"));
+}
+
+TEST(ParseArgumentsTest, TellsTheDrainsTimeoutFromTheCalls) {
+  const Arguments arguments =
+      Parsed({"--timeout", "2s", "drain", "web", "--all", "--timeout", "5m"});
+
+  EXPECT_EQ(arguments.global.timeout, absl::Seconds(2));
+  EXPECT_EQ(std::get<OverrideCommand>(arguments.command).drain_timeout, absl::Minutes(5));
+}
+
+TEST(ParseArgumentsTest, TakesWaitWithAndWithoutALevel) {
+  const Arguments bare = Parsed({"drain", "web", "--wait", "10.0.0.5:80"});
+  EXPECT_EQ(bare.write.wait, pb::WAIT_FOR_DRAINED);
+  EXPECT_THAT(std::get<OverrideCommand>(bare.command).selector.addresses,
+              ElementsAre("10.0.0.5:80"));
+  EXPECT_EQ(Parsed({"drain", "web", "--all", "--wait"}).write.wait, pb::WAIT_FOR_DRAINED);
+  EXPECT_EQ(Parsed({"drain", "--wait", "committed", "web", "--all"}).write.wait,
+            pb::WAIT_FOR_COMMITTED);
+  EXPECT_EQ(Parsed({"drain", "--wait=applied", "web", "--all"}).write.wait, pb::WAIT_FOR_APPLIED);
+  EXPECT_EQ(Parsed({"drain", "web", "--all"}).write.wait, std::nullopt);
+  EXPECT_THAT(Refused({"drain", "web", "--all", "--wait=done"}),
+              HasSubstr("--wait: \"done\" is not allowed; allowed: committed, applied, drained"));
+}
+
+TEST(ParseArgumentsTest, ReadsOptionsOfWrites) {
+  const Arguments arguments = Parsed(
+      {"rm", "web", "10.0.0.5:80", "--drain", "60s", "--any-owner", "--dry-run", "--comment", "why",
+       "--expected-revision", "18446744073709551615", "--wait-timeout", "7s", "--error-unchanged"});
+
+  EXPECT_TRUE(arguments.write.is_dry_run);
+  EXPECT_TRUE(arguments.write.is_unchanged_an_error);
+  EXPECT_EQ(arguments.write.comment, "why");
+  EXPECT_EQ(arguments.write.expected_revision, UINT64_MAX);
+  EXPECT_EQ(arguments.write.wait_timeout, absl::Seconds(7));
+  const auto& remove = std::get<RemoveBackendsCommand>(arguments.command);
+  EXPECT_EQ(remove.drain_timeout, absl::Seconds(60));
+  EXPECT_TRUE(remove.is_any_owner);
+}
+
+TEST(ParseArgumentsTest, RefusesOptionsOfWritesForReads) {
+  EXPECT_THAT(Refused({"get", "pools", "--dry-run"}), HasSubstr("--dry-run is for writes only"));
+  EXPECT_THAT(Refused({"export", "--owner", "api:a"}), HasSubstr("--owner is for writes only"));
+}
+
+TEST(ParseArgumentsTest, EndsOptionsAtTwoDashes) {
+  const auto add = ParsedAs<AddBackendsCommand>({"add", "web", "--", "10.0.0.5:80"});
+
+  EXPECT_THAT(add.addresses, ElementsAre("10.0.0.5:80"));
+}
+
+TEST(ParseArgumentsTest, TakesADashForStandardInput) {
+  EXPECT_EQ(ParsedAs<ApplyFileCommand>({"apply", "-f", "-", "--prune"}).file, "-");
+  EXPECT_EQ(ParsedAs<ReplaceCommand>({"replace", "web", "-f", "-"}).file, "-");
+}
+
+TEST(ParseArgumentsTest, PrintsHelpOfTheVerb) {
+  const auto all = Parse({"--help"});
+  const auto add = Parse({"add", "--help"});
+  const auto listener = Parse({"add", "listener", "-h"});
+
+  EXPECT_THAT(std::get<HelpText>(*all).text, HasSubstr("Exit codes:"));
+  EXPECT_THAT(std::get<HelpText>(*add).text,
+              HasSubstr("Usage: sidelb-cli add [backend] POOL ADDR..."));
+  EXPECT_THAT(std::get<HelpText>(*listener).text,
+              HasSubstr("Usage: sidelb-cli add listener NAME ADDR --pool POOL"));
+}
+
+}  // namespace
+}  // namespace sidelb::client
