@@ -93,10 +93,10 @@ TEST(PlanApplyStateTest, LeavesForeignClaimsToTheirOwners) {
   EXPECT_THAT(OpsOf(plan->request), ElementsAre("upsert web 1"));
   EXPECT_THAT(
       plan->warnings,
-      ElementsAre("1 claim of api:nomad was left out: apply with --owner api:nomad, or take "
+      ElementsAre("1 claim of api:nomad left out: apply with --owner api:nomad, or take "
                   "over with --adopt",
-                  "2 claims of static were left out: apply with --owner static, or take "
-                  "over with --adopt"));
+                  "2 claims of static left out: leave that to its source, or take over with "
+                  "--adopt"));
 }
 
 TEST(PlanApplyStateTest, AdoptsTheFirstClaimOfEach) {

@@ -1,4 +1,5 @@
-// Whole command lines against a scripted daemon: what is asked, what is printed, the exit code.
+// Command lines that write, against a scripted daemon: what is asked, what is printed, the exit
+// code.
 #include "gmock/gmock.h"
 #include "google/protobuf/text_format.h"
 #include "google/protobuf/util/json_util.h"
@@ -9,7 +10,6 @@
 namespace sidelb::client {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 absl::Status DaemonError(absl::StatusCode code, const std::string& reason,
@@ -411,176 +411,6 @@ TEST(ApplyTest, AsksNothingOfTheDaemonWhenTheFileIsWrong) {
   EXPECT_EQ(outcome.err, "error: USAGE: standard input: line 2, column 1: expected a value\n");
   EXPECT_TRUE(daemon.read.empty());
   EXPECT_TRUE(daemon.applied.empty());
-}
-
-TEST(GetTest, PrintsBackendsWithinEightyColumns) {
-  ScriptedDaemon daemon;
-  daemon.state_answers = {AtRevision(812, StateOf(R"(
-    pools { name: "web" }
-    backends { pool: "web" address: "10.0.0.5:80" claims { owner: "static" } claims { owner: "api:cli" }
-               status { state: BACKEND_STATE_SERVING health: HEALTH_HEALTHY active_connections: 12
-                        effective_weight: 50 } }
-    backends { pool: "web" address: "[2001:db8::5]:80"
-               status { state: BACKEND_STATE_REMOVING health: HEALTH_UNKNOWN } })"))};
-
-  const Outcome outcome = RunLine(&daemon, {"get", "backends"});
-
-  EXPECT_EQ(outcome.out,
-            "POOL  ADDRESS           STATE     HEALTH   WEIGHT  SESSIONS  OWNER\n"
-            "web   10.0.0.5:80       serving   healthy  50      12        static+1\n"
-            "web   [2001:db8::5]:80  removing  unknown  100     0         <none>\n");
-}
-
-TEST(GetTest, PrintsMoreWithWide) {
-  ScriptedDaemon daemon;
-  daemon.state_answers = {AtRevision(812, StateOf(R"(
-    pools { name: "web" }
-    backends { pool: "web" address: "10.0.0.5:80" revision: 7 claims { owner: "static" }
-               effective { zone: "a" tags { key: "b" value: "2" } tags { key: "a" value: "1" } }
-               override { admin_state: ADMIN_STATE_DRAINING weight: 3 }
-               status { state: BACKEND_STATE_DRAINING ineligible_reason: INELIGIBLE_REASON_DRAINING } })"))};
-
-  const Outcome outcome = RunLine(&daemon, {"get", "backends", "-o", "wide"});
-
-  EXPECT_THAT(outcome.out, HasSubstr("draining,weight=3"));
-  EXPECT_THAT(outcome.out, HasSubstr("a=1,b=2"));
-  EXPECT_THAT(outcome.out, HasSubstr("unlimited"));
-}
-
-TEST(GetTest, PrintsPoolsAndListeners) {
-  ScriptedDaemon daemon;
-  daemon.state_answers = {
-      AtRevision(812,
-                 StateOf(R"(pools { name: "web" status { total: 3 serving: 2 draining: 1 } })")),
-      AtRevision(812, StateOf(R"(
-        listeners { name: "http" address: "127.0.0.1:0" pool: "web"
-                    status { bound: true bound_address: "127.0.0.1:4711" active_connections: 5 } }
-        listeners { name: "off" address: "0.0.0.0:81" pool: "web" disabled: true })"))};
-
-  const Outcome pools = RunLine(&daemon, {"get", "pools"});
-  const Outcome listeners = RunLine(&daemon, {"get", "listeners"});
-
-  EXPECT_EQ(pools.out,
-            "NAME  MODE         BACKENDS  SERVING  DRAINING  UNHEALTHY  DISABLED  SESSIONS\n"
-            "web   round-robin  3         2        1         0          0         0\n");
-  EXPECT_EQ(listeners.out,
-            "NAME  ADDRESS         PROTOCOL  POOL  STATE     SESSIONS\n"
-            "http  127.0.0.1:4711  tcp       web   bound     5\n"
-            "off   0.0.0.0:81      tcp       web   disabled  0\n");
-}
-
-TEST(GetTest, PrintsJsonThatParsesBack) {
-  ScriptedDaemon daemon;
-  const pb::State state = StateOf(R"(pools { name: "web" } pools { name: "api" })");
-  daemon.state_answers = {AtRevision(812, state), AtRevision(812, state)};
-
-  const Outcome json = RunLine(&daemon, {"get", "pools", "-o", "json"});
-  const Outcome lines = RunLine(&daemon, {"get", "pools", "-o", "jsonl"});
-
-  pb::State parsed;
-  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(json.out, &parsed).ok()) << json.out;
-  EXPECT_EQ(parsed.pools_size(), 2);
-  EXPECT_EQ(std::count(lines.out.begin(), lines.out.end(), '\n'), 2);
-}
-
-TEST(GetTest, TellsAnEmptyPoolFromAWrongName) {
-  ScriptedDaemon daemon;
-  daemon.state_answers = {AtRevision(812, StateOf(R"(pools { name: "web" })")),
-                          AtRevision(812, pb::State())};
-
-  const Outcome empty = RunLine(&daemon, {"get", "backends", "web"});
-  const Outcome wrong = RunLine(&daemon, {"get", "backends", "wbe"});
-
-  EXPECT_EQ(empty.exit_code, ExitCode::kOk);
-  EXPECT_EQ(empty.err, "no backends\n");
-  EXPECT_EQ(wrong.exit_code, ExitCode::kNotFound);
-  EXPECT_EQ(wrong.err, "error: POOL_NOT_FOUND: there is no pool \"wbe\"\n");
-}
-
-TEST(DescribeTest, ShowsWhyABackendTakesNoSession) {
-  ScriptedDaemon daemon;
-  daemon.state_answers = {AtRevision(812, StateOf(R"(
-    pools { name: "web" }
-    backends { pool: "web" address: "10.0.0.5:80" revision: 7
-               claims { owner: "static" spec { weight: 9 } }
-               override { admin_state: ADMIN_STATE_DRAINING drain { timeout { seconds: 60 } }
-                          set_by: "api:cli" reason: "new kernel" }
-               status { state: BACKEND_STATE_DRAINING active_connections: 3
-                        ineligible_reason: INELIGIBLE_REASON_DRAINING } })"))};
-
-  const Outcome outcome = RunLine(&daemon, {"describe", "web", "10.0.0.5:80"});
-
-  EXPECT_EQ(outcome.exit_code, ExitCode::kOk);
-  EXPECT_THAT(outcome.out, HasSubstr("Takes sessions:  no: draining\n"));
-  EXPECT_THAT(outcome.out,
-              HasSubstr("Override:        draining (1m,reset) by api:cli: new kernel\n"));
-  EXPECT_THAT(outcome.out, HasSubstr("static  9"));
-}
-
-TEST(DescribeTest, ShowsAPoolWithItsListenersAndBackends) {
-  ScriptedDaemon daemon;
-  daemon.state_answers = {
-      AtRevision(812, StateOf(R"(
-        pools { name: "web" status { total: 1 serving: 1 } }
-        backends { pool: "web" address: "10.0.0.5:80" })")),
-      AtRevision(812, StateOf(R"(listeners { name: "http" address: "0.0.0.0:80" pool: "web" }
-                                 listeners { name: "x" address: "0.0.0.0:81" pool: "other" })"))};
-
-  const Outcome outcome = RunLine(&daemon, {"describe", "web"});
-
-  EXPECT_THAT(outcome.out, HasSubstr("Listeners:  http (0.0.0.0:80)\n"));
-  EXPECT_THAT(outcome.out, HasSubstr("1 serving, 0 draining"));
-  EXPECT_THAT(outcome.out, HasSubstr("10.0.0.5:80"));
-}
-
-TEST(DescribeTest, ExitsWithFiveForWhatIsMissing) {
-  ScriptedDaemon daemon;
-  daemon.state_answers = {AtRevision(812, pb::State()),
-                          AtRevision(812, StateOf(R"(pools { name: "web" })")),
-                          AtRevision(812, pb::State())};
-
-  const Outcome pool = RunLine(&daemon, {"describe", "web"});
-  const Outcome backend = RunLine(&daemon, {"describe", "web", "10.0.0.5:80"});
-  const Outcome listener = RunLine(&daemon, {"describe", "listener", "http"});
-
-  EXPECT_EQ(pool.exit_code, ExitCode::kNotFound);
-  EXPECT_THAT(pool.err, HasSubstr("POOL_NOT_FOUND"));
-  EXPECT_EQ(backend.exit_code, ExitCode::kNotFound);
-  EXPECT_THAT(backend.err, HasSubstr("BACKEND_NOT_FOUND"));
-  EXPECT_EQ(listener.exit_code, ExitCode::kNotFound);
-  EXPECT_THAT(listener.err, HasSubstr("LISTENER_NOT_FOUND"));
-}
-
-TEST(ExportTest, PrintsWhatApplyReads) {
-  ScriptedDaemon daemon;
-  daemon.state_answers = {AtRevision(812, StateOf(R"(
-    pools { name: "web" revision: 3 }
-    backends { pool: "web" address: "10.0.0.5:80" revision: 4
-               claims { owner: "api:cli" spec { address: "10.0.0.5:80" } } })"))};
-  daemon.apply_answers = {Accepted({Unchanged(1), Unchanged(1)})};
-
-  const Outcome exported = RunLine(&daemon, {"export"});
-  const Outcome applied = RunLine(&daemon, {"apply", "-f", "-"}, exported.out);
-
-  EXPECT_EQ(exported.out.find("revision"), std::string::npos);
-  EXPECT_EQ(applied.exit_code, ExitCode::kOk);
-  EXPECT_EQ(daemon.applied[0].ops_size(), 2);
-  EXPECT_EQ(daemon.read[0].view(), pb::VIEW_CONFIG);
-}
-
-TEST(InfoTest, PrintsTheDaemonsState) {
-  ScriptedDaemon daemon;
-
-  const Outcome outcome = RunLine(&daemon, {"info"});
-
-  EXPECT_THAT(outcome.out, HasSubstr("Version:       1.2.3\n"));
-  EXPECT_THAT(outcome.out, HasSubstr("State:         serving\n"));
-}
-
-TEST(VersionTest, NeedsNoDaemon) {
-  ScriptedDaemon daemon;
-
-  EXPECT_THAT(RunLine(&daemon, {"version"}).out, testing::StartsWith("sidelb-cli "));
 }
 
 TEST(ObjectAtTest, FindsTheObjectOfAFieldPath) {
