@@ -1,0 +1,69 @@
+// ControlService: sidelb.v1.ControlService over the callback API of gRPC. It converts, hands over
+// to the controller, and answers from the control thread. What is not built yet answers
+// UNIMPLEMENTED (CAPABILITY).
+//
+// Thread safety: the handlers by gRPC, Stop() by the thread that owns it. No handler blocks.
+// Ownership: RpcServer owns it; it must outlive the grpc::Server, and the controller must outlive
+// it.
+#pragma once
+
+#include <string>
+
+#include "server/control/controller.h"
+#include "server/rpc/pending_calls.h"
+#include "server/rpc/state_pages.h"
+#include "sidelb/v1/control.grpc.pb.h"
+
+namespace sidelb::rpc {
+
+// What GetInfo and GetState say of this daemon beside what control knows.
+struct Identity {
+  std::string version;      // "0.1.0"
+  std::string instance_id;  // the host's name
+  std::string epoch;        // as in control::Info
+};
+
+class ControlService final : public pb::ControlService::CallbackService {
+ public:
+  ControlService(control::Controller* controller, Identity identity);
+
+  // Ends all calls under way, and those to come, with UNAVAILABLE (SERVER_DRAINING).
+  void Stop();
+
+  grpc::ServerUnaryReactor* Apply(grpc::CallbackServerContext* context,
+                                  const pb::ApplyRequest* request,
+                                  pb::ApplyResponse* response) override;
+  grpc::ServerUnaryReactor* GetState(grpc::CallbackServerContext* context,
+                                     const pb::GetStateRequest* request,
+                                     pb::GetStateResponse* response) override;
+  grpc::ServerUnaryReactor* GetInfo(grpc::CallbackServerContext* context,
+                                    const pb::GetInfoRequest* request,
+                                    pb::GetInfoResponse* response) override;
+
+  grpc::ServerWriteReactor<pb::WatchResponse>* Watch(grpc::CallbackServerContext* context,
+                                                     const pb::WatchRequest* request) override;
+  grpc::ServerUnaryReactor* RenewLease(grpc::CallbackServerContext* context,
+                                       const pb::RenewLeaseRequest* request,
+                                       pb::RenewLeaseResponse* response) override;
+  grpc::ServerUnaryReactor* GetStats(grpc::CallbackServerContext* context,
+                                     const pb::GetStatsRequest* request,
+                                     pb::GetStatsResponse* response) override;
+  grpc::ServerUnaryReactor* ListAudit(grpc::CallbackServerContext* context,
+                                      const pb::ListAuditRequest* request,
+                                      pb::ListAuditResponse* response) override;
+  grpc::ServerUnaryReactor* Shutdown(grpc::CallbackServerContext* context,
+                                     const pb::ShutdownRequest* request,
+                                     pb::ShutdownResponse* response) override;
+
+ private:
+  // The answer to a call that asks for another page.
+  absl::StatusOr<pb::GetStateResponse> NextPage(const pb::GetStateRequest& request,
+                                                const std::string& selection, size_t page_size);
+
+  control::Controller* const controller_;
+  const Identity identity_;
+  StatePages pages_;
+  PendingCalls calls_;
+};
+
+}  // namespace sidelb::rpc

@@ -1,0 +1,286 @@
+#include "server/rpc/convert_request.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "fmt/format.h"
+#include "server/control/errors.h"
+#include "server/rpc/convert_resources.h"
+#include "server/rpc/convert_values.h"
+#include "server/rpc/first_error.h"
+#include "server/rpc/status.h"
+
+namespace sidelb::rpc {
+namespace {
+
+constexpr std::string_view kDefaultOwner = "api:default";
+constexpr absl::Duration kDefaultWait = absl::Seconds(5);
+constexpr absl::Duration kRemovalDrain = absl::Seconds(30);
+constexpr int32_t kDefaultPageSize = 500;
+constexpr int32_t kMaxPageSize = 2'000;
+
+std::vector<Address> AddressesFromProto(
+    const google::protobuf::RepeatedPtrField<std::string>& texts, const FieldPath& path,
+    FirstError* error) {
+  std::vector<Address> addresses;
+  addresses.reserve(texts.size());
+  for (int i = 0; i < texts.size() && error->ok(); ++i) {
+    addresses.push_back(error->Take(AddressFromProto(texts[i], path.Field("addresses", i))));
+  }
+  return addresses;
+}
+
+control::Selector SelectorFromProto(const pb::Selector& proto, const FieldPath& path,
+                                    FirstError* error) {
+  control::Selector selector;
+  selector.addresses = AddressesFromProto(proto.addresses(), path, error);
+  selector.group = proto.group();
+  selector.zone = proto.zone();
+  selector.tags.insert(proto.tags().begin(), proto.tags().end());
+  selector.owner = proto.owner();
+  selector.all = proto.all();
+  return selector;
+}
+
+std::vector<control::BackendSpec> BackendsFromProto(const pb::BackendSet& set,
+                                                    const FieldPath& path, FirstError* error) {
+  std::vector<control::BackendSpec> backends;
+  backends.reserve(set.backends_size());
+  for (int i = 0; i < set.backends_size() && error->ok(); ++i) {
+    backends.push_back(error->Take(FromProto(set.backends(i), path.Field("backends", i))));
+  }
+  return backends;
+}
+
+control::RemoveBackends RemoveFromProto(const pb::RemoveBackends& proto, const FieldPath& path,
+                                        FirstError* error) {
+  control::RemoveBackends remove;
+  remove.pool = proto.pool();
+  remove.addresses = AddressesFromProto(proto.addresses(), path, error);
+  if (proto.has_drain()) remove.drain = error->Take(FromProto(proto.drain(), path.Field("drain")));
+  remove.any_owner = proto.any_owner();
+  return remove;
+}
+
+control::SetMode ModeFromProto(const pb::SetMode& proto, const FieldPath& path, FirstError* error) {
+  control::SetMode set;
+  set.pool = proto.pool();
+  const auto mode = error->Take(FromProto(proto.mode(), path.Field("mode")));
+  if (mode) {
+    set.mode = *mode;
+  } else {
+    error->Add(BadFieldAt(path.Field("mode"),
+                          fmt::format("is not set; {}", AllowedValues(pb::Mode_descriptor()))));
+  }
+  return set;
+}
+
+control::SetOverride OverrideFromProto(const pb::SetOverride& proto, const FieldPath& path,
+                                       FirstError* error) {
+  control::SetOverride set;
+  set.pool = proto.pool();
+  set.selector = SelectorFromProto(proto.selector(), path.Field("selector"), error);
+  set.override = error->Take(FromProto(proto.override(), path.Field("override")));
+  set.clear = proto.clear();
+  for (int i = 0; i < proto.clear_parts_size(); ++i) {
+    const FieldPath part = path.Field("clear_parts", i);
+    switch (proto.clear_parts(i)) {
+      case pb::OVERRIDE_PART_ADMIN_STATE:
+        set.clear_admin_state = true;
+        break;
+      case pb::OVERRIDE_PART_WEIGHT:
+        set.clear_weight = true;
+        break;
+      case pb::OVERRIDE_PART_HEALTH:
+        error->Add(CapabilityError(part.ToString(),
+                                   "OVERRIDE_PART_HEALTH is not supported by this version"));
+        break;
+      default:
+        error->Add(BadFieldAt(part, fmt::format("{} is not a part of an override; {}",
+                                                static_cast<int>(proto.clear_parts(i)),
+                                                AllowedValues(pb::OverridePart_descriptor()))));
+    }
+  }
+  return set;
+}
+
+control::Op OpFromProto(const pb::Op& proto, const FieldPath& path, FirstError* error) {
+  control::Op op;
+  switch (proto.op_case()) {
+    case pb::Op::kPutListener:
+      op.op = control::PutListener{
+          error->Take(FromProto(proto.put_listener(), path.Field("put_listener")))};
+      break;
+    case pb::Op::kRemoveListener:
+      op.op = control::RemoveListener{proto.remove_listener()};
+      break;
+    case pb::Op::kPutPool:
+      op.op = control::PutPool{error->Take(FromProto(proto.put_pool(), path.Field("put_pool")))};
+      break;
+    case pb::Op::kRemovePool:
+      op.op = control::RemovePool{proto.remove_pool().pool(), proto.remove_pool().force()};
+      break;
+    case pb::Op::kUpsertBackends:
+      op.op = control::UpsertBackends{
+          proto.upsert_backends().pool(),
+          BackendsFromProto(proto.upsert_backends(), path.Field("upsert_backends"), error)};
+      break;
+    case pb::Op::kRemoveBackends:
+      op.op = RemoveFromProto(proto.remove_backends(), path.Field("remove_backends"), error);
+      break;
+    case pb::Op::kReplaceBackends:
+      op.op = control::ReplaceBackends{
+          proto.replace_backends().pool(),
+          BackendsFromProto(proto.replace_backends(), path.Field("replace_backends"), error)};
+      break;
+    case pb::Op::kSetMode:
+      op.op = ModeFromProto(proto.set_mode(), path.Field("set_mode"), error);
+      break;
+    case pb::Op::kSetOverride:
+      op.op = OverrideFromProto(proto.set_override(), path.Field("set_override"), error);
+      break;
+    case pb::Op::kImportState:
+      error->Add(CapabilityError(path.Field("import_state").ToString(),
+                                 "is not supported by this version"));
+      break;
+    case pb::Op::OP_NOT_SET:
+      error->Add(BadFieldAt(path, "has no op; set exactly one, put_pool for example"));
+      break;
+  }
+  if (proto.has_expected_revision()) op.expected_revision = proto.expected_revision();
+  return op;
+}
+
+absl::StatusOr<std::string> OwnerFromProto(const std::string& owner, const FieldPath& path) {
+  if (owner.empty()) return std::string(kDefaultOwner);
+  if (owner.starts_with("api:")) return owner;
+  if (owner == "static" || owner.starts_with("ring:") || owner.starts_with("xds:")) {
+    const std::string field = path.ToString();
+    const std::string text =
+        fmt::format("\"{}\" belongs to the daemon itself; allowed: api:NAME", owner);
+    return control::MakeError(absl::StatusCode::kFailedPrecondition,
+                              fmt::format("{}: {}", field, text),
+                              {.reason = "OWNER_READ_ONLY",
+                               .metadata = {{"owner", owner}},
+                               .violations = {{field, text}}});
+  }
+  return BadFieldAt(
+      path,
+      fmt::format("\"{}\" is no owner of the API; allowed: api:NAME, as in api:deploy", owner));
+}
+
+// What the drain of `op` may take, as far as the request itself says.
+absl::Duration DrainTime(const control::Op& op) {
+  const auto* remove = std::get_if<control::RemoveBackends>(&op.op);
+  const auto* set = std::get_if<control::SetOverride>(&op.op);
+  const auto& drain = remove != nullptr ? remove->drain
+                      : set != nullptr  ? set->override.drain
+                                        : std::optional<control::DrainSpec>();
+  return drain && drain->timeout ? *drain->timeout : absl::ZeroDuration();
+}
+
+absl::Duration DefaultWaitTimeout(const control::ApplyRequest& request) {
+  if (request.wait != control::WaitFor::kDrained) return kDefaultWait;
+  absl::Duration longest = kRemovalDrain;
+  for (const control::Op& op : request.ops) longest = std::max(longest, DrainTime(op));
+  return longest + kDefaultWait;
+}
+
+void SetKinds(const pb::Filter& proto, const FieldPath& path, control::Filter* filter,
+              FirstError* error) {
+  if (proto.kinds().empty()) return;
+  filter->with_listeners = filter->with_pools = filter->with_backends = false;
+  for (int i = 0; i < proto.kinds_size(); ++i) {
+    const FieldPath kind = path.Field("kinds", i);
+    switch (proto.kinds(i)) {
+      case pb::OBJECT_KIND_LISTENER:
+        filter->with_listeners = true;
+        break;
+      case pb::OBJECT_KIND_POOL:
+        filter->with_pools = true;
+        break;
+      case pb::OBJECT_KIND_BACKEND:
+        filter->with_backends = true;
+        break;
+      case pb::OBJECT_KIND_LEASE:
+        error->Add(
+            CapabilityError(kind.ToString(), "OBJECT_KIND_LEASE is not supported by this version"));
+        break;
+      default:
+        error->Add(
+            BadFieldAt(kind, fmt::format("{} is not a kind; {}", static_cast<int>(proto.kinds(i)),
+                                         AllowedValues(pb::ObjectKind_descriptor()))));
+    }
+  }
+}
+
+control::Filter FilterFromProto(const pb::Filter& proto, const FieldPath& path, FirstError* error) {
+  control::Filter filter;
+  filter.pools.assign(proto.pools().begin(), proto.pools().end());
+  filter.listeners.assign(proto.listeners().begin(), proto.listeners().end());
+  SetKinds(proto, path, &filter, error);
+  if (proto.has_backends()) {
+    filter.backends = SelectorFromProto(proto.backends(), path.Field("backends"), error);
+  }
+  for (int i = 0; i < proto.states_size(); ++i) {
+    const FieldPath field = path.Field("states", i);
+    const auto state = error->Take(FromProto(proto.states(i), field));
+    if (state) {
+      filter.states.push_back(*state);
+    } else {
+      error->Add(BadFieldAt(
+          field, fmt::format("is not set; {}", AllowedValues(pb::BackendState_descriptor()))));
+    }
+  }
+  return filter;
+}
+
+}  // namespace
+
+absl::StatusOr<control::ApplyRequest> FromProto(const pb::ApplyRequest& request) {
+  const FieldPath root;
+  FirstError error;
+  control::ApplyRequest model;
+  model.owner = error.Take(OwnerFromProto(request.owner(), root.Field("owner")));
+  model.ops.reserve(request.ops_size());
+  for (int i = 0; i < request.ops_size() && error.ok(); ++i) {
+    model.ops.push_back(OpFromProto(request.ops(i), root.Field("ops", i), &error));
+  }
+  if (request.has_expected_revision()) model.expected_revision = request.expected_revision();
+  model.validate_only = request.validate_only();
+  model.wait = error.Take(FromProto(request.wait(), root.Field("wait")))
+                   .value_or(control::WaitFor::kApplied);
+  model.wait_timeout =
+      request.has_wait_timeout()
+          ? error.Take(FromProto(request.wait_timeout(), root.Field("wait_timeout")))
+          : DefaultWaitTimeout(model);
+  model.comment = request.comment();
+  return error.Result(std::move(model));
+}
+
+absl::StatusOr<StateQuery> FromProto(const pb::GetStateRequest& request) {
+  const FieldPath root;
+  FirstError error;
+  StateQuery query;
+  query.filter = FilterFromProto(request.filter(), root.Field("filter"), &error);
+  if (request.view() != pb::VIEW_UNSPECIFIED && request.view() != pb::VIEW_FULL &&
+      request.view() != pb::VIEW_CONFIG) {
+    error.Add(BadFieldAt(root.Field("view"),
+                         fmt::format("{} is not a view; {}", static_cast<int>(request.view()),
+                                     AllowedValues(pb::View_descriptor()))));
+  }
+  query.is_config_only = request.view() == pb::VIEW_CONFIG;
+  if (request.page_size() < 0) {
+    error.Add(BadFieldAt(root.Field("page_size"),
+                         fmt::format("{} is negative; allowed: 0 ({}) to {}", request.page_size(),
+                                     kDefaultPageSize, kMaxPageSize)));
+  }
+  const int32_t size = request.page_size() > 0 ? request.page_size() : kDefaultPageSize;
+  query.page_size = static_cast<size_t>(std::min(size, kMaxPageSize));
+  query.min_revision = request.min_revision();
+  return error.Result(std::move(query));
+}
+
+}  // namespace sidelb::rpc

@@ -1,0 +1,124 @@
+#include "server/rpc/convert_state.h"
+
+#include "server/rpc/convert_resources.h"
+#include "server/rpc/convert_values.h"
+
+namespace sidelb::rpc {
+namespace {
+
+pb::ListenerStatus StatusToProto(const control::ListenerStatus& status) {
+  pb::ListenerStatus proto;
+  proto.set_bound(status.is_bound);
+  proto.set_error(status.error);
+  proto.set_active_connections(status.active_connections);
+  if (status.bound_address.is_specified()) {
+    proto.set_bound_address(status.bound_address.ToString());
+  }
+  return proto;
+}
+
+pb::PoolStatus StatusToProto(const control::PoolStatus& status) {
+  pb::PoolStatus proto;
+  proto.set_total(status.total);
+  proto.set_serving(status.serving);
+  proto.set_draining(status.draining);
+  proto.set_unhealthy(status.unhealthy);
+  proto.set_disabled(status.disabled);
+  proto.set_active_connections(status.active_connections);
+  return proto;
+}
+
+pb::BackendStatus StatusToProto(const control::BackendStatus& status) {
+  pb::BackendStatus proto;
+  proto.set_state(ToProto(status.state));
+  proto.set_health(ToProto(status.health));
+  proto.set_active_connections(status.active_connections);
+  if (status.drain_deadline) *proto.mutable_drain_deadline() = ToProto(*status.drain_deadline);
+  if (status.state_change_time) {
+    *proto.mutable_state_change_time() = ToProto(*status.state_change_time);
+  }
+  proto.set_effective_weight(status.effective_weight);
+  proto.set_ineligible_reason(ToProto(status.ineligible_reason));
+  return proto;
+}
+
+pb::Claim ClaimToProto(const control::Claim& claim) {
+  pb::Claim proto;
+  proto.set_owner(claim.owner);
+  *proto.mutable_spec() = ToProto(claim.spec);
+  proto.set_revision(claim.revision);
+  return proto;
+}
+
+}  // namespace
+
+pb::Listener ToProto(const control::StateView::ListenerEntry& entry, StateDetail detail) {
+  pb::Listener proto = ToProto(entry.object->spec);
+  proto.set_revision(entry.object->revision);
+  if (detail == StateDetail::kFull) *proto.mutable_status() = StatusToProto(entry.status);
+  return proto;
+}
+
+pb::Pool ToProto(const control::StateView::PoolEntry& entry, StateDetail detail) {
+  pb::Pool proto = ToProto(entry.object->spec);
+  proto.set_revision(entry.object->revision);
+  if (detail == StateDetail::kFull) *proto.mutable_status() = StatusToProto(entry.status);
+  return proto;
+}
+
+pb::Backend ToProto(const control::StateView::BackendEntry& entry, StateDetail detail) {
+  const control::BackendObject& object = *entry.object;
+  pb::Backend proto;
+  proto.set_pool(object.pool);
+  proto.set_address(object.address.ToString());
+  for (const control::Claim& claim : object.claims) *proto.add_claims() = ClaimToProto(claim);
+  if (object.override) *proto.mutable_override() = ToProto(*object.override);
+  proto.set_revision(object.revision);
+  if (detail == StateDetail::kFull) {
+    *proto.mutable_effective() = ToProto(object.effective);
+    *proto.mutable_status() = StatusToProto(entry.status);
+  }
+  return proto;
+}
+
+pb::ApplyResponse ToProto(const control::ApplyResponse& response) {
+  pb::ApplyResponse proto;
+  proto.set_revision(response.revision);
+  for (const control::OpResult& result : response.results) {
+    pb::OpResult* added = proto.add_results();
+    added->set_added(result.added);
+    added->set_updated(result.updated);
+    added->set_removed(result.removed);
+    added->set_unchanged(result.unchanged);
+  }
+  proto.set_reached(ToProto(response.reached));
+  proto.set_pending(response.pending);
+  for (const std::string& warning : response.warnings) proto.add_warnings(warning);
+  return proto;
+}
+
+pb::GetInfoResponse ToProto(const control::Info& info) {
+  pb::GetInfoResponse proto;
+  proto.set_epoch(info.epoch);
+  proto.set_revision(info.revision);
+  proto.set_applied_revision(info.applied_revision);
+  proto.set_shards(info.shards);
+  *proto.mutable_start_time() = ToProto(info.start_time);
+  proto.set_state(ToProto(info.state));
+  proto.set_active_connections(info.active_connections);
+  proto.mutable_limits()->set_max_connections(info.max_connections);
+  for (const control::Condition& condition : info.conditions) {
+    pb::Condition* added = proto.add_conditions();
+    added->set_code(condition.code);
+    added->set_detail(condition.detail);
+    *added->mutable_since() = ToProto(condition.since);
+  }
+  for (const auto& [code, count] : info.faults) {
+    pb::FaultCount* added = proto.add_faults();
+    added->set_code(code);
+    added->set_count(count);
+  }
+  return proto;
+}
+
+}  // namespace sidelb::rpc

@@ -1,0 +1,204 @@
+#include "server/rpc/convert_values.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/generated_enum_reflection.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "fmt/format.h"
+#include "server/control/errors.h"
+
+namespace sidelb::rpc {
+namespace {
+
+// Of google.protobuf.Duration, as its documentation says: about 10 000 years.
+constexpr int64_t kMaxDurationSeconds = 315'576'000'000;
+constexpr int32_t kNanosPerSecond = 1'000'000'000;
+
+// One enumeration on both sides, for both directions.
+template <typename Proto, typename Model, size_t kSize>
+using Pairs = std::array<std::pair<Proto, Model>, kSize>;
+
+constexpr Pairs<pb::Protocol, control::Protocol, 2> kProtocols{{
+    {pb::PROTOCOL_TCP, control::Protocol::kTcp},
+    {pb::PROTOCOL_UDP, control::Protocol::kUdp},
+}};
+constexpr Pairs<pb::Mode, Mode, 6> kModes{{
+    {pb::MODE_ROUND_ROBIN, Mode::kRoundRobin},
+    {pb::MODE_LEAST_CONNECTIONS, Mode::kLeastConnections},
+    {pb::MODE_P2C, Mode::kP2c},
+    {pb::MODE_RANDOM, Mode::kRandom},
+    {pb::MODE_SOURCE_HASH, Mode::kSourceHash},
+    {pb::MODE_MAGLEV, Mode::kMaglev},
+}};
+constexpr Pairs<pb::AdminState, AdminState, 3> kAdminStates{{
+    {pb::ADMIN_STATE_ENABLED, AdminState::kEnabled},
+    {pb::ADMIN_STATE_DRAINING, AdminState::kDraining},
+    {pb::ADMIN_STATE_DISABLED, AdminState::kDisabled},
+}};
+constexpr Pairs<pb::DrainAction, control::DrainAction, 2> kDrainActions{{
+    {pb::DRAIN_ACTION_RESET, control::DrainAction::kReset},
+    {pb::DRAIN_ACTION_KEEP, control::DrainAction::kKeep},
+}};
+constexpr Pairs<pb::WaitFor, control::WaitFor, 3> kWaits{{
+    {pb::WAIT_FOR_COMMITTED, control::WaitFor::kCommitted},
+    {pb::WAIT_FOR_APPLIED, control::WaitFor::kApplied},
+    {pb::WAIT_FOR_DRAINED, control::WaitFor::kDrained},
+}};
+constexpr Pairs<pb::BackendState, control::BackendState, 6> kBackendStates{{
+    {pb::BACKEND_STATE_WARMING, control::BackendState::kWarming},
+    {pb::BACKEND_STATE_SERVING, control::BackendState::kServing},
+    {pb::BACKEND_STATE_UNHEALTHY, control::BackendState::kUnhealthy},
+    {pb::BACKEND_STATE_DRAINING, control::BackendState::kDraining},
+    {pb::BACKEND_STATE_DISABLED, control::BackendState::kDisabled},
+    {pb::BACKEND_STATE_REMOVING, control::BackendState::kRemoving},
+}};
+constexpr Pairs<pb::Health, Health, 3> kHealths{{
+    {pb::HEALTH_UNKNOWN, Health::kUnknown},
+    {pb::HEALTH_HEALTHY, Health::kHealthy},
+    {pb::HEALTH_UNHEALTHY, Health::kUnhealthy},
+}};
+constexpr Pairs<pb::IneligibleReason, IneligibleReason, 9> kIneligibleReasons{{
+    {pb::INELIGIBLE_REASON_UNSPECIFIED, IneligibleReason::kNone},
+    {pb::INELIGIBLE_REASON_DISABLED, IneligibleReason::kDisabled},
+    {pb::INELIGIBLE_REASON_DRAINING, IneligibleReason::kDraining},
+    {pb::INELIGIBLE_REASON_REMOVED, IneligibleReason::kRemoved},
+    {pb::INELIGIBLE_REASON_ZERO_WEIGHT, IneligibleReason::kZeroWeight},
+    {pb::INELIGIBLE_REASON_FULL, IneligibleReason::kFull},
+    {pb::INELIGIBLE_REASON_UNHEALTHY, IneligibleReason::kUnhealthy},
+    {pb::INELIGIBLE_REASON_EJECTED, IneligibleReason::kEjected},
+    {pb::INELIGIBLE_REASON_STANDBY, IneligibleReason::kStandby},
+}};
+constexpr Pairs<pb::ServerState, control::ServerState, 3> kServerStates{{
+    {pb::SERVER_STATE_STARTING, control::ServerState::kStarting},
+    {pb::SERVER_STATE_SERVING, control::ServerState::kServing},
+    {pb::SERVER_STATE_DRAINING, control::ServerState::kDraining},
+}};
+
+template <typename Proto, typename Model, size_t kSize>
+absl::StatusOr<std::optional<Model>> Lookup(const Pairs<Proto, Model, kSize>& pairs, Proto proto,
+                                            const FieldPath& path) {
+  if (static_cast<int>(proto) == 0) return std::optional<Model>();
+  for (const auto& [from, to] : pairs) {
+    if (from == proto) return std::optional<Model>(to);
+  }
+  return BadFieldAt(path,
+                    fmt::format("{} is not a value that it knows; {}", static_cast<int>(proto),
+                                AllowedValues(google::protobuf::GetEnumDescriptor<Proto>())));
+}
+
+// The model's values are all in the table; its test goes over each of them.
+template <typename Proto, typename Model, size_t kSize>
+Proto Reverse(const Pairs<Proto, Model, kSize>& pairs, Model model) {
+  for (const auto& [to, from] : pairs) {
+    if (from == model) return to;
+  }
+  return Proto{};
+}
+
+}  // namespace
+
+absl::Status BadFieldAt(const FieldPath& path, std::string_view description) {
+  return control::BadField(path.ToString(), description);
+}
+
+absl::StatusOr<absl::Duration> FromProto(const google::protobuf::Duration& proto,
+                                         const FieldPath& path) {
+  const int64_t seconds = proto.seconds();
+  const int32_t nanos = proto.nanos();
+  if (seconds < -kMaxDurationSeconds || seconds > kMaxDurationSeconds ||
+      nanos <= -kNanosPerSecond || nanos >= kNanosPerSecond || (seconds > 0 && nanos < 0) ||
+      (seconds < 0 && nanos > 0)) {
+    return BadFieldAt(path, fmt::format("{} s and {} ns are no valid duration", seconds, nanos));
+  }
+  const absl::Duration duration = absl::Seconds(seconds) + absl::Nanoseconds(nanos);
+  if (duration < absl::ZeroDuration()) {
+    return BadFieldAt(path, fmt::format("{} is negative; allowed: 0s and longer",
+                                        absl::FormatDuration(duration)));
+  }
+  return duration;
+}
+
+google::protobuf::Duration ToProto(absl::Duration duration) {
+  const absl::Duration limit = absl::Seconds(kMaxDurationSeconds);
+  duration = std::clamp(duration, -limit, limit);
+  google::protobuf::Duration proto;
+  proto.set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &duration));
+  proto.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration)));
+  return proto;
+}
+
+google::protobuf::Timestamp ToProto(absl::Time time) {
+  // Years 1 to 9999, all that a Timestamp may hold.
+  static const absl::Time kFirst = absl::FromUnixSeconds(-62'135'596'800);
+  static const absl::Time kLast = absl::FromUnixSeconds(253'402'300'799);
+  time = std::clamp(time, kFirst, kLast);
+  google::protobuf::Timestamp proto;
+  const int64_t seconds = absl::ToUnixSeconds(time);  // rounds down, so that nanos >= 0
+  proto.set_seconds(seconds);
+  proto.set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
+  return proto;
+}
+
+absl::StatusOr<Address> AddressFromProto(const std::string& text, const FieldPath& path) {
+  absl::StatusOr<Address> address = Address::Parse(text);
+  if (!address.ok()) return BadFieldAt(path, std::string(address.status().message()));
+  return address;
+}
+
+absl::StatusOr<std::optional<control::Protocol>> FromProto(pb::Protocol proto,
+                                                           const FieldPath& path) {
+  return Lookup(kProtocols, proto, path);
+}
+
+absl::StatusOr<std::optional<Mode>> FromProto(pb::Mode proto, const FieldPath& path) {
+  return Lookup(kModes, proto, path);
+}
+
+absl::StatusOr<std::optional<AdminState>> FromProto(pb::AdminState proto, const FieldPath& path) {
+  return Lookup(kAdminStates, proto, path);
+}
+
+absl::StatusOr<std::optional<control::DrainAction>> FromProto(pb::DrainAction proto,
+                                                              const FieldPath& path) {
+  return Lookup(kDrainActions, proto, path);
+}
+
+absl::StatusOr<std::optional<control::WaitFor>> FromProto(pb::WaitFor proto,
+                                                          const FieldPath& path) {
+  return Lookup(kWaits, proto, path);
+}
+
+absl::StatusOr<std::optional<control::BackendState>> FromProto(pb::BackendState proto,
+                                                               const FieldPath& path) {
+  return Lookup(kBackendStates, proto, path);
+}
+
+pb::Protocol ToProto(control::Protocol protocol) { return Reverse(kProtocols, protocol); }
+pb::Mode ToProto(Mode mode) { return Reverse(kModes, mode); }
+pb::AdminState ToProto(AdminState state) { return Reverse(kAdminStates, state); }
+pb::DrainAction ToProto(control::DrainAction action) { return Reverse(kDrainActions, action); }
+pb::WaitFor ToProto(control::WaitFor wait) { return Reverse(kWaits, wait); }
+pb::BackendState ToProto(control::BackendState state) { return Reverse(kBackendStates, state); }
+pb::Health ToProto(Health health) { return Reverse(kHealths, health); }
+pb::IneligibleReason ToProto(IneligibleReason reason) {
+  return Reverse(kIneligibleReasons, reason);
+}
+pb::ServerState ToProto(control::ServerState state) { return Reverse(kServerStates, state); }
+
+std::string AllowedValues(const google::protobuf::EnumDescriptor* descriptor) {
+  std::string text = "allowed: ";
+  std::string_view separator = "";
+  for (int i = 0; i < descriptor->value_count(); ++i) {
+    if (descriptor->value(i)->number() == 0) continue;
+    text += separator;
+    text += descriptor->value(i)->name();
+    separator = ", ";
+  }
+  return text;
+}
+
+}  // namespace sidelb::rpc

@@ -1,0 +1,221 @@
+#include "server/rpc/unix_acceptor.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "dataplane/base/status.h"
+#include "fmt/format.h"
+#include "spdlog/spdlog.h"
+
+namespace sidelb::rpc {
+namespace {
+
+constexpr size_t kMaxPathBytes = sizeof(sockaddr_un::sun_path) - 1;
+constexpr int kBacklog = 128;
+constexpr int kBackOffMs = 100;
+constexpr std::chrono::minutes kLogInterval{1};
+
+sockaddr_un SocketAddress(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+// Whether somebody listens at `path`, without our lock.
+bool IsAlive(const std::string& path) {
+  const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const sockaddr_un address = SocketAddress(path);
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
+    return true;
+  }
+  return errno == EAGAIN;  // its queue is full
+}
+
+// " (process 123)" from the text of a lock file; "" when it says nothing of use.
+std::string HolderText(int lock) {
+  char text[16] = {};
+  const ssize_t size = pread(lock, text, sizeof(text), 0);
+  long pid = 0;
+  if (size <= 0 || std::from_chars(text, text + size, pid).ec != std::errc() || pid <= 0) return "";
+  return fmt::format(" (process {})", pid);
+}
+
+}  // namespace
+
+bool UnixAcceptor::LogLimit::IsDue() {
+  const auto now = std::chrono::steady_clock::now();
+  if (last_ && now - *last_ < kLogInterval) return false;
+  last_ = now;
+  return true;
+}
+
+bool UnixAcceptor::Connection::IsOpen() const {
+  struct stat found;
+  return fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode) && found.st_ino == inode;
+}
+
+absl::StatusOr<std::unique_ptr<UnixAcceptor>> UnixAcceptor::Open(const Options& options) {
+  if (options.path.empty()) return absl::InvalidArgumentError("the path of the socket is empty");
+  if (options.path.size() > kMaxPathBytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: the path has {} bytes, more than the {} that a socket address holds; "
+                    "choose a shorter one",
+                    options.path, options.path.size(), kMaxPathBytes));
+  }
+  std::unique_ptr<UnixAcceptor> acceptor(new UnixAcceptor(options));
+  acceptor->wake_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!acceptor->wake_.is_open()) return ErrnoToStatus(errno, "eventfd");
+  if (absl::Status status = acceptor->Lock(); !status.ok()) return status;
+  if (absl::Status status = acceptor->Bind(); !status.ok()) return status;
+  return acceptor;
+}
+
+UnixAcceptor::~UnixAcceptor() { Stop(); }
+
+absl::Status UnixAcceptor::Lock() {
+  const std::string path = fmt::format("{}.lock", options_.path);
+  UniqueFd lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660));
+  if (!lock.is_open()) return ErrnoToStatus(errno, path);
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return ErrnoToStatus(errno, path);
+    return absl::AlreadyExistsError(
+        fmt::format("{} belongs to another sidelb that is running{}; stop it, or choose another "
+                    "endpoint with --control",
+                    options_.path, HolderText(lock.get())));
+  }
+  // For the message of the next one that comes. Nothing depends on it.
+  const std::string pid = fmt::format("{}\n", getpid());
+  if (ftruncate(lock.get(), 0) != 0 || pwrite(lock.get(), pid.data(), pid.size(), 0) < 0) {
+    spdlog::debug("cannot write to {}: {}", path, std::strerror(errno));
+  }
+  lock_ = std::move(lock);
+  return absl::OkStatus();
+}
+
+absl::Status UnixAcceptor::Bind() {
+  const std::string& path = options_.path;
+  struct stat found;
+  if (lstat(path.c_str(), &found) == 0) {
+    if (!S_ISSOCK(found.st_mode)) {
+      return absl::AlreadyExistsError(
+          fmt::format("{} exists and is no socket; remove it, or choose another path", path));
+    }
+    if (IsAlive(path)) {
+      return absl::AlreadyExistsError(fmt::format(
+          "{} belongs to another program that listens there; choose another path", path));
+    }
+    if (unlink(path.c_str()) != 0) return ErrnoToStatus(errno, fmt::format("removing {}", path));
+  }
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.is_open()) return ErrnoToStatus(errno, path);
+  const sockaddr_un address = SocketAddress(path);
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return ErrnoToStatus(errno, path);
+  }
+  // Before it listens nobody can connect, so that the mode never is wider than wanted.
+  if (chmod(path.c_str(), options_.mode) != 0 || lstat(path.c_str(), &bound_) != 0 ||
+      listen(fd.get(), kBacklog) != 0) {
+    const int error = errno;
+    unlink(path.c_str());
+    return ErrnoToStatus(error, path);
+  }
+  listening_ = std::move(fd);
+  return absl::OkStatus();
+}
+
+void UnixAcceptor::Start(Handler handler) {
+  handler_ = std::move(handler);
+  thread_ = std::thread([this] { Run(); });
+  pthread_setname_np(thread_.native_handle(), "slb-accept");
+}
+
+void UnixAcceptor::Stop() {
+  if (thread_.joinable()) {
+    eventfd_write(wake_.get(), 1);
+    thread_.join();
+  }
+  if (!listening_.is_open()) return;
+  // Only our own: somebody may have put another one there by hand.
+  struct stat found;
+  if (lstat(options_.path.c_str(), &found) == 0 && found.st_dev == bound_.st_dev &&
+      found.st_ino == bound_.st_ino) {
+    unlink(options_.path.c_str());
+  }
+  listening_.Reset();
+  lock_.Reset();
+}
+
+void UnixAcceptor::Run() {
+  bool is_short = false;
+  while (true) {
+    pollfd waits[2] = {{wake_.get(), POLLIN, 0}, {listening_.get(), POLLIN, 0}};
+    // While something is short the queue would keep poll() from waiting.
+    const int count = poll(waits, is_short ? 1 : 2, is_short ? kBackOffMs : -1);
+    if (count < 0 && errno != EINTR) {
+      spdlog::error("the control endpoint {} accepts no more: {}", options_.path,
+                    std::strerror(errno));
+      return;
+    }
+    if (count > 0 && waits[0].revents != 0) return;
+    is_short = !AcceptQueued();
+  }
+}
+
+bool UnixAcceptor::AcceptQueued() {
+  while (true) {
+    UniqueFd connection(accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (connection.is_open()) {
+      Take(std::move(connection));
+      continue;
+    }
+    if (errno == EAGAIN) return true;
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    if (accept_log_.IsDue()) {
+      spdlog::warn("the control endpoint {} cannot accept: {}", options_.path,
+                   std::strerror(errno));
+    }
+    return false;
+  }
+}
+
+bool UnixAcceptor::HasRoom() {
+  if (connections_.size() < options_.max_connections) return true;
+  std::erase_if(connections_, [](const Connection& one) { return !one.IsOpen(); });
+  return connections_.size() < options_.max_connections;
+}
+
+void UnixAcceptor::Take(UniqueFd connection) {
+  struct stat found;
+  if (fstat(connection.get(), &found) != 0) return;
+  if (!HasRoom()) {
+    if (limit_log_.IsDue()) {
+      spdlog::warn("the control endpoint {} is at its limit of {} connections; more are refused",
+                   options_.path, options_.max_connections);
+    }
+    return;
+  }
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  if (getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0) {
+    spdlog::debug("control connection from process {} of user {}", peer.pid, peer.uid);
+  }
+  connections_.push_back({connection.get(), found.st_ino});
+  handler_(std::move(connection));
+}
+
+}  // namespace sidelb::rpc
