@@ -30,6 +30,9 @@ grpc::ChannelArguments MakeArguments(const std::string& user_agent) {
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   // The endpoint is meant as it is written, whatever proxy the environment names for the web.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // A daemon that was restarted is back soon, and mostly on this machine.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2'000);
   // Nothing is repeated behind the caller's back.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   return arguments;
@@ -75,6 +78,11 @@ absl::Status Unreachable(absl::StatusCode code, const Endpoint& endpoint, std::s
                   code == absl::StatusCode::kUnavailable ? "; is sidelb running?" : ""));
 }
 
+absl::Status ConnectionLost(const Endpoint& endpoint, const std::string& message) {
+  return MakeError(absl::StatusCode::kUnavailable, kReasonConnectionLost,
+                   fmt::format("the connection to {} was lost: {}", endpoint.ToString(), message));
+}
+
 // An UNAVAILABLE that the daemon did not send.
 absl::Status ConnectionError(const Endpoint& endpoint, const std::string& message) {
   if (endpoint.kind == Endpoint::Kind::kUnix) {
@@ -90,8 +98,7 @@ absl::Status ConnectionError(const Endpoint& endpoint, const std::string& messag
              absl::StrContains(message, "empty address list")) {
     return Unreachable(absl::StatusCode::kUnavailable, endpoint, ReasonOfFailedConnect(message));
   }
-  return MakeError(absl::StatusCode::kUnavailable, kReasonConnectionLost,
-                   fmt::format("the connection to {} was lost: {}", endpoint.ToString(), message));
+  return ConnectionLost(endpoint, message);
 }
 
 absl::Status ToStatus(const grpc::Status& from, const Endpoint& endpoint, absl::Duration timeout) {
@@ -100,6 +107,8 @@ absl::Status ToStatus(const grpc::Status& from, const Endpoint& endpoint, absl::
       absl::Status(static_cast<absl::StatusCode>(from.error_code()), from.error_message()),
       from.error_details());
   if (!GetErrorDetails(status).reason.empty()) return status;
+  // The client cancels nothing: the daemon ended while it had the call.
+  if (absl::IsCancelled(status)) return ConnectionLost(endpoint, from.error_message());
   if (absl::IsUnavailable(status)) return ConnectionError(endpoint, from.error_message());
   if (absl::IsDeadlineExceeded(status)) {
     return MakeError(absl::StatusCode::kDeadlineExceeded, kReasonTimeout,
