@@ -16,6 +16,8 @@
 
 namespace sidelb::control {
 
+class ControlLoop;
+
 class Controller {
  public:
   struct Options {
@@ -33,7 +35,7 @@ class Controller {
   Controller& operator=(const Controller&) = delete;
 
   // One atomic batch. Calls back exactly once: with an error (nothing changed), or when `wait` is
-  // reached or `wait_timeout` ran out.
+  // reached or `wait_timeout` ran out. After Stop() with UNAVAILABLE, on the calling thread.
   void Apply(ApplyRequest request, ApplyCallback callback);
 
   // Everything that `filter` selects, at one revision >= `min_revision`. OUT_OF_RANGE
@@ -49,6 +51,11 @@ class Controller {
 
   // Resets what is left, joins the shards and the control thread. Idempotent.
   void Stop();
+
+ private:
+  explicit Controller(std::unique_ptr<ControlLoop> loop);
+
+  std::unique_ptr<ControlLoop> loop_;
 };
 
 }  // namespace sidelb::control

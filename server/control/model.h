@@ -42,11 +42,11 @@ struct KeepaliveSpec {
 
 struct ListenerSpec {
   std::string name;
-  Address address;  // port 0 = the kernel chooses
+  Address address;                   // port 0 = the kernel chooses
   std::optional<Protocol> protocol;  // kTcp
   std::string pool;
   bool disabled = false;
-  uint32_t max_connections = 0;  // 0 = unlimited
+  uint32_t max_connections = 0;                      // 0 = unlimited
   std::optional<absl::Duration> connect_timeout;     // 3 s
   std::optional<uint32_t> connect_attempts;          // 3
   std::optional<absl::Duration> idle_timeout;        // 1 h; 0 = off
@@ -93,19 +93,37 @@ struct Selector {
 
 // ---- Ops ----
 
-struct PutListener { ListenerSpec spec; };
-struct RemoveListener { std::string name; };
-struct PutPool { PoolSpec spec; };
-struct RemovePool { std::string pool; bool force = false; };
-struct UpsertBackends { std::string pool; std::vector<BackendSpec> backends; };
+struct PutListener {
+  ListenerSpec spec;
+};
+struct RemoveListener {
+  std::string name;
+};
+struct PutPool {
+  PoolSpec spec;
+};
+struct RemovePool {
+  std::string pool;
+  bool force = false;
+};
+struct UpsertBackends {
+  std::string pool;
+  std::vector<BackendSpec> backends;
+};
 struct RemoveBackends {
   std::string pool;
   std::vector<Address> addresses;
   std::optional<DrainSpec> drain;
   bool any_owner = false;
 };
-struct ReplaceBackends { std::string pool; std::vector<BackendSpec> backends; };
-struct SetMode { std::string pool; Mode mode = Mode::kRoundRobin; };
+struct ReplaceBackends {
+  std::string pool;
+  std::vector<BackendSpec> backends;
+};
+struct SetMode {
+  std::string pool;
+  Mode mode = Mode::kRoundRobin;
+};
 struct SetOverride {
   std::string pool;
   Selector selector;
@@ -125,12 +143,14 @@ struct Op {
 enum class WaitFor : uint8_t { kCommitted, kApplied, kDrained };
 
 struct ApplyRequest {
-  std::string owner;  // "api:default", "api:cli", "static", ...
+  std::string owner;         // "api:default", "api:cli", "static", ...
+  bool is_provider = false;  // built in: may act as an owner outside of "api:"
   std::vector<Op> ops;
   std::optional<uint64_t> expected_revision;
   bool validate_only = false;
   WaitFor wait = WaitFor::kApplied;
-  absl::Duration wait_timeout = absl::Seconds(5);
+  // Absent: 5 s; with kDrained the longest drain of the batch and 5 s.
+  std::optional<absl::Duration> wait_timeout;
   std::string comment;
 };
 
@@ -176,7 +196,14 @@ struct BackendObject {
 
 // ---- Status: observed, filled at a read ----
 
-enum class BackendState : uint8_t { kWarming, kServing, kUnhealthy, kDraining, kDisabled, kRemoving };
+enum class BackendState : uint8_t {
+  kWarming,
+  kServing,
+  kUnhealthy,
+  kDraining,
+  kDisabled,
+  kRemoving
+};
 
 struct ListenerStatus {
   bool is_bound = false;
@@ -201,9 +228,18 @@ struct BackendStatus {
 // One consistent read: everything at one revision, sorted (listeners and pools by name, backends by
 // pool and address). Immutable once made; pages of GetState share it.
 struct StateView {
-  struct ListenerEntry { std::shared_ptr<const ListenerObject> object; ListenerStatus status; };
-  struct PoolEntry { std::shared_ptr<const PoolObject> object; PoolStatus status; };
-  struct BackendEntry { std::shared_ptr<const BackendObject> object; BackendStatus status; };
+  struct ListenerEntry {
+    std::shared_ptr<const ListenerObject> object;
+    ListenerStatus status;
+  };
+  struct PoolEntry {
+    std::shared_ptr<const PoolObject> object;
+    PoolStatus status;
+  };
+  struct BackendEntry {
+    std::shared_ptr<const BackendObject> object;
+    BackendStatus status;
+  };
 
   uint64_t revision = 0;
   std::vector<ListenerEntry> listeners;
@@ -237,12 +273,16 @@ struct Info {
   uint64_t active_connections = 0;
   uint64_t max_connections = 0;
   std::vector<Condition> conditions;
-  std::vector<std::pair<std::string, uint64_t>> faults;  // "EMFILE" -> count, only those that occurred
+  std::vector<std::pair<std::string, uint64_t>>
+      faults;  // "EMFILE" -> count, only those that occurred
 };
 
 // Limits of one daemon; GetInfo reports them.
 inline constexpr uint32_t kMaxBackends = 65'536;
 inline constexpr uint32_t kMaxOps = 1'024;
 inline constexpr uint32_t kMaxWeight = 65'535;
+inline constexpr uint32_t kDefaultWeight = 100;
+inline constexpr size_t kMaxTags = 16;
+inline constexpr size_t kMaxText = 256;  // bytes of a zone, group, tag, reason or comment
 
 }  // namespace sidelb::control

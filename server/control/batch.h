@@ -1,0 +1,41 @@
+// Batch: applies the ops of one Apply, in order, to a copy of the desired state: all of them or
+// none. Pure: it binds nothing and publishes nothing; what has to happen it lists.
+//
+// Thread safety: the control thread.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/control/desired_state.h"
+
+namespace sidelb::control {
+
+using BackendKey = std::pair<std::string, Address>;  // pool, address
+
+// What a batch came to.
+struct Change {
+  DesiredState next;
+  std::vector<OpResult> results;  // one for each op
+  std::vector<std::string> warnings;
+  bool has_changed = false;  // else `next` is the state as it was, revision included
+
+  // What differs from before.
+  std::map<std::string, size_t> listeners;  // with the index of the op that named it last
+  std::set<std::string> pools;              // configuration or backends
+  std::set<BackendKey> backends;
+  // Of backends that lost their last claim.
+  std::map<BackendKey, DrainSpec> removals;
+  // Short words of what was done, for the log: "web: +2 -1 backends".
+  std::vector<std::string> summary;
+};
+
+// Errors: as control-api.md lists for Apply; nothing has changed then.
+absl::StatusOr<Change> ApplyBatch(const DesiredState& state, const ApplyRequest& request);
+
+}  // namespace sidelb::control

@@ -1,0 +1,61 @@
+// The work of ApplyBatch(), one method for each op. Included by batch*.cc only.
+#pragma once
+
+#include <string>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "server/control/batch.h"
+
+namespace sidelb::control {
+
+class Batch {
+ public:
+  Batch(const DesiredState& state, const ApplyRequest& request);
+  absl::StatusOr<Change> Run();
+
+ private:
+  absl::Status RunOp(const Op& op);
+
+  // batch_objects.cc
+  absl::Status Do(const PutListener& op);
+  absl::Status Do(const RemoveListener& op);
+  absl::Status Do(const PutPool& op);
+  absl::Status Do(const RemovePool& op);
+  absl::Status Do(const SetMode& op);
+  absl::Status CheckListenerAddresses() const;
+  void DropListener(const std::string& name);
+
+  // batch_backends.cc
+  absl::Status Do(const UpsertBackends& op);
+  absl::Status Do(const RemoveBackends& op);
+  absl::Status Do(const ReplaceBackends& op);
+  absl::Status Do(const SetOverride& op);
+  absl::Status CheckBackends(const std::string& pool, const std::vector<BackendSpec>& backends,
+                             const std::string& path);
+  absl::Status CheckTarget(const std::string& pool, const Address& address,
+                           const std::string& path);
+  absl::Status CheckCount() const;
+  void Upsert(const std::string& pool, const BackendSpec& spec);
+  void Drop(const std::string& pool, const Address& address, bool any_owner,
+            const std::optional<DrainSpec>& drain, bool warns);
+  void PutBackend(const std::string& pool, BackendObject object);
+
+  // Shared.
+  absl::Status NeedPool(const std::string& name, const std::string& path) const;
+  absl::Status CheckExpected(const Op& op) const;
+  std::optional<uint64_t> RevisionOf(const Op& op) const;
+  void TouchPool(const std::string& name);
+  std::string Path(const char* op) const;  // "ops[3].upsert_backends"
+  OpResult& result() { return change_.results.back(); }
+
+  const DesiredState& before_;
+  const ApplyRequest& request_;
+  const uint64_t revision_;  // that the changes get
+  size_t index_ = 0;         // of the present op
+  Change change_;
+  DesiredState& next_;
+  absl::flat_hash_set<BackendKey> targets_;  // backends named by ops on claims
+};
+
+}  // namespace sidelb::control

@@ -1,0 +1,152 @@
+// Ops on listeners and pools.
+#include <map>
+
+#include "fmt/format.h"
+#include "server/control/batch_impl.h"
+#include "server/control/errors.h"
+#include "server/control/validate.h"
+
+namespace sidelb::control {
+namespace {
+
+std::string_view ProtocolName(const ListenerSpec& listener) {
+  return listener.protocol == Protocol::kUdp ? "udp" : "tcp";
+}
+
+}  // namespace
+
+absl::Status Batch::Do(const PutListener& op) {
+  const std::string path = Path("put_listener");
+  if (auto status = ValidateListener(op.spec, path); !status.ok()) return status;
+  if (auto status = NeedPool(op.spec.pool, path + ".pool"); !status.ok()) return status;
+  const ListenerObject* old = next_.FindListener(op.spec.name);
+  if (old != nullptr && old->spec == op.spec) {
+    ++result().unchanged;
+    return absl::OkStatus();
+  }
+  ++(old == nullptr ? result().added : result().updated);
+  change_.summary.push_back(fmt::format("listener {} on {} for pool {}", op.spec.name,
+                                        op.spec.address.ToString(), op.spec.pool));
+  next_.listeners[op.spec.name] =
+      std::make_shared<ListenerObject>(ListenerObject{op.spec, revision_});
+  change_.listeners[op.spec.name] = index_;
+  return absl::OkStatus();
+}
+
+absl::Status Batch::Do(const RemoveListener& op) {
+  if (auto status = ValidateName(op.name, Path("remove_listener")); !status.ok()) return status;
+  if (next_.FindListener(op.name) == nullptr) {
+    ++result().unchanged;
+    return absl::OkStatus();
+  }
+  ++result().removed;
+  DropListener(op.name);
+  return absl::OkStatus();
+}
+
+void Batch::DropListener(const std::string& name) {
+  next_.listeners.erase(name);
+  change_.listeners[name] = index_;
+  change_.summary.push_back(fmt::format("listener {} removed", name));
+}
+
+absl::Status Batch::Do(const PutPool& op) {
+  if (auto status = ValidatePool(op.spec, Path("put_pool")); !status.ok()) return status;
+  const DesiredPool* old = next_.FindPool(op.spec.name);
+  if (old != nullptr && old->object->spec == op.spec) {
+    ++result().unchanged;
+    return absl::OkStatus();
+  }
+  auto object = std::make_shared<PoolObject>(PoolObject{op.spec, revision_});
+  if (old == nullptr) {
+    auto pool = std::make_shared<DesiredPool>();
+    pool->object = std::move(object);
+    next_.pools[op.spec.name] = std::move(pool);
+    ++result().added;
+  } else {
+    next_.MutablePool(op.spec.name).object = std::move(object);
+    ++result().updated;
+  }
+  change_.pools.insert(op.spec.name);
+  change_.summary.push_back(
+      fmt::format("pool {} with mode {}", op.spec.name, ModeName(EffectiveMode(op.spec))));
+  return absl::OkStatus();
+}
+
+absl::Status Batch::Do(const SetMode& op) {
+  const std::string path = Path("set_mode");
+  if (auto status = NeedPool(op.pool, path + ".pool"); !status.ok()) return status;
+  if (auto status = ValidateMode(op.mode, path + ".mode"); !status.ok()) return status;
+  PoolSpec spec = next_.FindPool(op.pool)->object->spec;
+  if (EffectiveMode(spec) == op.mode) {
+    ++result().unchanged;
+    return absl::OkStatus();
+  }
+  spec.mode = op.mode;
+  next_.MutablePool(op.pool).object =
+      std::make_shared<PoolObject>(PoolObject{std::move(spec), revision_});
+  ++result().updated;
+  change_.pools.insert(op.pool);
+  change_.summary.push_back(fmt::format("pool {} to mode {}", op.pool, ModeName(op.mode)));
+  return absl::OkStatus();
+}
+
+absl::Status Batch::Do(const RemovePool& op) {
+  const std::string path = Path("remove_pool.pool");
+  if (auto status = ValidateName(op.pool, path); !status.ok()) return status;
+  const DesiredPool* pool = next_.FindPool(op.pool);
+  if (pool == nullptr) {
+    ++result().unchanged;
+    return absl::OkStatus();
+  }
+  std::vector<std::string> users;
+  for (const auto& [name, listener] : next_.listeners) {
+    if (listener->spec.pool == op.pool) users.push_back(name);
+  }
+  if (!op.force && (!users.empty() || !pool->backends.empty())) {
+    const std::string why = users.empty() ? fmt::format("it has {} backends", pool->backends.size())
+                                          : fmt::format("listener '{}' leads to it", users.front());
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition,
+        fmt::format("{}: pool '{}' is in use: {}; `force` removes that too", path, op.pool, why),
+        {.reason = "POOL_IN_USE", .metadata = {{"pool", op.pool}}});
+  }
+  for (const std::string& name : users) {
+    DropListener(name);
+    change_.warnings.push_back(
+        fmt::format("listener {} led to pool {} and is removed with it", name, op.pool));
+  }
+  std::vector<Address> addresses;
+  for (const auto& [address, backend] : pool->backends) addresses.push_back(address);
+  for (const Address& address : addresses) {
+    Drop(op.pool, address, /*any_owner=*/true, std::nullopt, /*warns=*/false);
+  }
+  next_.pools.erase(op.pool);
+  change_.pools.insert(op.pool);
+  result() = {.removed = 1};
+  change_.summary.push_back(fmt::format("pool {} removed", op.pool));
+  return absl::OkStatus();
+}
+
+// No two enabled listeners may have one protocol and address; seen at the end of the batch, so that
+// two may swap theirs.
+absl::Status Batch::CheckListenerAddresses() const {
+  std::map<std::pair<std::string_view, std::string>, std::string> holders;
+  for (const auto& [name, listener] : next_.listeners) {
+    const ListenerSpec& spec = listener->spec;
+    if (spec.disabled || spec.address.port() == 0) continue;
+    const auto [holder, is_new] =
+        holders.try_emplace({ProtocolName(spec), spec.address.ToString()}, name);
+    if (is_new) continue;
+    const auto& [first, second] = std::pair(holder->second, name);
+    const auto changed =
+        change_.listeners.find(change_.listeners.contains(second) ? second : first);
+    const size_t op = changed == change_.listeners.end() ? 0 : changed->second;
+    return BadField(fmt::format("ops[{}].put_listener.address", op),
+                    fmt::format("{} {} is the address of listener '{}' and of listener '{}'",
+                                ProtocolName(spec), spec.address.ToString(), first, second));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace sidelb::control

@@ -1,0 +1,55 @@
+#include "server/control/controller.h"
+
+#include <utility>
+
+#include "server/control/control_loop.h"
+#include "server/control/errors.h"
+
+namespace sidelb::control {
+namespace {
+
+absl::Status Stopped() {
+  return MakeError(absl::StatusCode::kUnavailable, "the server has stopped",
+                   {.reason = "SERVER_DRAINING"});
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Controller>> Controller::Start(const Options& options) {
+  absl::StatusOr<std::unique_ptr<ControlLoop>> loop = ControlLoop::Start(options);
+  if (!loop.ok()) return loop.status();
+  return std::unique_ptr<Controller>(new Controller(*std::move(loop)));
+}
+
+Controller::Controller(std::unique_ptr<ControlLoop> loop) : loop_(std::move(loop)) {}
+Controller::~Controller() { Stop(); }
+void Controller::Stop() { loop_->Stop(); }
+
+void Controller::Apply(ApplyRequest request, ApplyCallback callback) {
+  const bool posted = loop_->Post([loop = loop_.get(), request = std::move(request), callback] {
+    loop->Apply(request, callback);
+  });
+  if (!posted) callback(Stopped());
+}
+
+void Controller::GetState(Filter filter, uint64_t min_revision, absl::Time deadline,
+                          StateCallback callback) {
+  const bool posted =
+      loop_->Post([loop = loop_.get(), filter = std::move(filter), min_revision, deadline,
+                   callback] { loop->GetState(filter, min_revision, deadline, callback); });
+  if (!posted) callback(Stopped());
+}
+
+void Controller::GetInfo(InfoCallback callback) {
+  const bool posted = loop_->Post([loop = loop_.get(), callback] { callback(loop->GetInfo()); });
+  if (!posted) callback(Info{.state = ServerState::kDraining});
+}
+
+void Controller::Drain(absl::Duration timeout,
+                       std::function<void(uint64_t sessions_left)> callback) {
+  const bool posted =
+      loop_->Post([loop = loop_.get(), timeout, callback] { loop->Drain(timeout, callback); });
+  if (!posted) callback(0);
+}
+
+}  // namespace sidelb::control

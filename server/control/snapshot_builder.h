@@ -1,0 +1,27 @@
+// From a desired pool and what is observed of its backends to the snapshot that shards use.
+//
+// Pure. Thread safety: the control thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "dataplane/pool/pool_snapshot.h"
+#include "server/control/desired_state.h"
+
+namespace sidelb::control {
+
+// What is observed of one backend.
+struct Observed {
+  Backend* backend = nullptr;
+  Health health = Health::kUnknown;
+  bool is_ejected = false;
+};
+
+// Members are in the order of their first claims, so that round-robin visits backends in the order
+// in which they were added.
+std::shared_ptr<const PoolSnapshot> BuildSnapshot(
+    PoolId id, const DesiredPool& pool, PoolLoad* load,
+    const std::function<Observed(const Address&)>& observe);
+
+}  // namespace sidelb::control

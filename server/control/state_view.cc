@@ -1,0 +1,119 @@
+#include "server/control/state_view.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sidelb::control {
+namespace {
+
+template <typename T>
+bool Allows(const std::vector<T>& wanted, const T& value) {
+  return wanted.empty() || std::find(wanted.begin(), wanted.end(), value) != wanted.end();
+}
+
+ListenerStatus StatusOf(const LiveListener* live) {
+  ListenerStatus status;
+  if (live == nullptr) return status;
+  status.is_bound = live->id != 0 && live->error.empty();
+  status.error = live->error;
+  status.bound_address = live->bound_address;
+  status.active_connections = live->load->active.load(std::memory_order_relaxed);
+  return status;
+}
+
+BackendStatus StatusOf(const BackendObject& object, const LiveBackend& live, const LivePool& pool) {
+  BackendStatus status;
+  status.health = live.health;
+  status.active_connections = live.backend->load.active.load(std::memory_order_relaxed);
+  status.drain_deadline = live.drain_deadline;
+  status.state_change_time = live.state_change_time;
+  if (live.removing != nullptr) {
+    status.state = BackendState::kRemoving;
+    status.ineligible_reason = IneligibleReason::kRemoved;
+    return status;
+  }
+  const EligibilityInput input{.admin_state = EffectiveAdminState(object.effective),
+                               .health = live.health,
+                               .is_ejected = live.is_ejected,
+                               .weight = EffectiveWeight(object.effective)};
+  status.effective_weight = input.weight;
+  const uint8_t tier = pool.published == nullptr ? 1 : pool.published->serving_tier();
+  status.ineligible_reason = WhyIneligible(input, tier);
+  const uint32_t limit = object.effective.max_connections;
+  if (status.ineligible_reason == IneligibleReason::kNone && limit != 0 &&
+      status.active_connections >= limit) {
+    status.ineligible_reason = IneligibleReason::kFull;
+  }
+  switch (input.admin_state) {
+    case AdminState::kDisabled:
+      status.state = BackendState::kDisabled;
+      break;
+    case AdminState::kDraining:
+      status.state = BackendState::kDraining;
+      break;
+    case AdminState::kEnabled:
+      status.state = live.health == Health::kUnhealthy || live.is_ejected ? BackendState::kUnhealthy
+                                                                          : BackendState::kServing;
+      break;
+  }
+  return status;
+}
+
+void Count(const BackendStatus& backend, PoolStatus* pool) {
+  ++pool->total;
+  pool->active_connections += backend.active_connections;
+  switch (backend.state) {
+    case BackendState::kServing:
+    case BackendState::kWarming:
+      ++pool->serving;
+      break;
+    case BackendState::kDraining:
+    case BackendState::kRemoving:
+      ++pool->draining;
+      break;
+    case BackendState::kUnhealthy:
+      ++pool->unhealthy;
+      break;
+    case BackendState::kDisabled:
+      ++pool->disabled;
+      break;
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const StateView> BuildView(const DesiredState& desired, const LiveState& live,
+                                           const Filter& filter) {
+  auto view = std::make_shared<StateView>();
+  view->revision = desired.revision;
+  if (filter.with_listeners) {
+    for (const auto& [name, listener] : desired.listeners) {
+      if (!Allows(filter.listeners, name) || !Allows(filter.pools, listener->spec.pool)) continue;
+      view->listeners.push_back({listener, StatusOf(live.FindListener(name))});
+    }
+  }
+  // By name over the pools that are wanted and those whose last backends drain.
+  for (const auto& [name, live_pool] : live.pools()) {
+    if (!Allows(filter.pools, name)) continue;
+    const DesiredPool* pool = desired.FindPool(name);
+    PoolStatus pool_status;
+    for (const auto& [address, backend] : live_pool.backends) {
+      std::shared_ptr<const BackendObject> object = backend.removing;
+      if (object == nullptr) {
+        const auto found =
+            pool == nullptr ? decltype(pool->backends.begin()){} : pool->backends.find(address);
+        if (pool == nullptr || found == pool->backends.end()) continue;
+        object = found->second;
+      }
+      const BackendStatus status = StatusOf(*object, backend, live_pool);
+      Count(status, &pool_status);
+      if (!filter.with_backends || !Allows(filter.states, status.state)) continue;
+      if (filter.backends.has_value() && !Matches(*filter.backends, *object)) continue;
+      view->backends.push_back({std::move(object), status});
+    }
+    if (pool != nullptr && filter.with_pools) view->pools.push_back({pool->object, pool_status});
+  }
+  return view;
+}
+
+}  // namespace sidelb::control

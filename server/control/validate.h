@@ -1,0 +1,29 @@
+// Checks of what is written, field by field. Each returns INVALID_ARGUMENT (BAD_FIELD) that names
+// the field by `path`, its value and what is allowed; UNIMPLEMENTED (CAPABILITY) for what this
+// version cannot do.
+//
+// Pure functions.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "server/control/model.h"
+
+namespace sidelb::control {
+
+absl::Status ValidateName(std::string_view name, std::string_view path);
+absl::Status ValidateOwner(const ApplyRequest& request);
+absl::Status ValidateListener(const ListenerSpec& spec, const std::string& path);
+absl::Status ValidatePool(const PoolSpec& spec, const std::string& path);
+absl::Status ValidateMode(Mode mode, std::string_view path);
+absl::Status ValidateBackend(const BackendSpec& spec, const std::string& path);
+absl::Status ValidateDrain(const DrainSpec& drain, const std::string& path);
+absl::Status ValidateWeight(uint32_t weight, std::string_view path);
+absl::Status ValidateSelector(const Selector& selector, const std::string& path);
+
+// UNIMPLEMENTED, reason CAPABILITY, naming the field.
+absl::Status NotBuilt(std::string_view path, std::string_view what);
+
+}  // namespace sidelb::control
