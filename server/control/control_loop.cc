@@ -134,7 +134,7 @@ void ControlLoop::Apply(ApplyRequest request, Controller::ApplyCallback callback
   }
   const absl::Duration patience = request.wait_timeout.value_or(
       request.wait == WaitFor::kDrained ? DrainedWait(*change, waiting.leaving) : kDefaultWait);
-  waiting.deadline = now + patience;
+  waiting.deadline = std::min(now + patience, request.answer_by);
   if (change->has_changed) desired_ = std::move(change->next);
   waiting_.push_back(std::move(waiting));
   PublishNext();

@@ -151,6 +151,7 @@ struct ApplyRequest {
   WaitFor wait = WaitFor::kApplied;
   // Absent: 5 s; with kDrained the longest drain of the batch and 5 s.
   std::optional<absl::Duration> wait_timeout;
+  absl::Time answer_by = absl::InfiniteFuture();  // bounds the wait, whatever wait_timeout says
   std::string comment;
 };
 

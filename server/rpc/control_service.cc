@@ -77,8 +77,7 @@ grpc::ServerUnaryReactor* ControlService::Apply(grpc::CallbackServerContext* con
   if (const absl::Status status = CheckWrite(*request); !status.ok()) return refuse(status);
   absl::StatusOr<control::ApplyRequest> model = FromProto(*request);
   if (!model.ok()) return refuse(model.status());
-  const absl::Time now = absl::Now();
-  model->wait_timeout = std::min(model->wait_timeout, AnswerBy(*context, now) - now);
+  model->answer_by = AnswerBy(*context, absl::Now());
   controller_->Apply(*std::move(model),
                      [call, response](absl::StatusOr<control::ApplyResponse> result) {
                        if (!call->Claim()) return;
