@@ -1,1 +1,90 @@
-int main() { return 0; }
+// sidelb: the daemon. Exit codes: 0 after a drain, 1 when it cannot start, 2 for wrong arguments,
+// 128 + signal when a second signal ends it at once.
+#include <pthread.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "server/log.h"
+#include "server/options.h"
+#include "server/sd_notify.h"
+#include "server/server.h"
+#include "spdlog/spdlog.h"
+
+namespace sidelb::server {
+namespace {
+
+// The signals that end the daemon.
+sigset_t EndSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+void Notify(std::string_view state) {
+  const char* socket = std::getenv("NOTIFY_SOCKET");
+  const absl::Status status = NotifySystemd(socket == nullptr ? "" : socket, state);
+  if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
+}
+
+// From now on a signal ends the process at once, whatever it waits for.
+void EndAtTheNextSignal() {
+  struct sigaction action {};
+  action.sa_handler = [](int signal) { _exit(128 + signal); };
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  const sigset_t set = EndSignals();
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+int Run(const Options& options) {
+  // Before the first thread, which inherits the mask: only main waits for these signals.
+  const sigset_t end_signals = EndSignals();
+  pthread_sigmask(SIG_BLOCK, &end_signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  StartLog(options.log_level, options.log_format);
+  spdlog::info("sidelb {} starts", SIDELB_VERSION);
+
+  auto server = Server::Start(options);
+  if (!server.ok()) {
+    spdlog::error("cannot start: {}", std::string(server.status().message()));
+    StopLog();
+    return 1;
+  }
+  Notify("READY=1");
+
+  int signal = 0;
+  sigwait(&end_signals, &signal);
+  EndAtTheNextSignal();
+  spdlog::info("{}: stopping; a second signal ends at once",
+               signal == SIGINT ? "SIGINT" : "SIGTERM");
+  Notify("STOPPING=1");
+  (*server)->Drain();
+  (*server)->Stop();
+  spdlog::info("stopped");
+  StopLog();
+  return 0;
+}
+
+int Main(const std::vector<std::string>& arguments) {
+  const auto parsed = ParseOptions(arguments, SystemEnvironment());
+  if (const Exit* exit = std::get_if<Exit>(&parsed)) {
+    std::fputs(exit->text.c_str(), exit->code == 0 ? stdout : stderr);
+    return exit->code;
+  }
+  return Run(std::get<Options>(parsed));
+}
+
+}  // namespace
+}  // namespace sidelb::server
+
+int main(int argc, char** argv) {
+  return sidelb::server::Main(std::vector<std::string>(argv + 1, argv + argc));
+}

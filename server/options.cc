@@ -1,1 +1,382 @@
-// placeholder
+#include "server/options.h"
+
+#include <sched.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdlib>
+#include <limits>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_split.h"
+#include "fmt/format.h"
+
+namespace sidelb::server {
+namespace {
+
+constexpr size_t kMaxShards = 256;
+constexpr absl::Duration kMaxDrain = absl::Hours(24);
+constexpr std::string_view kModes = "round-robin, least-connections";
+
+constexpr std::string_view kHelp =
+    R"(SideLB, a layer 4 load balancer that is driven over gRPC.
+
+Usage: sidelb [IP:PORT] [WORD...] [FLAG...]
+
+Without an address it starts empty and waits for gRPC. With one it listens there, in front of a
+pool named "default".
+
+Words, in any order; each is also a flag and a variable (arguments win over variables):
+  IP:PORT                 --bind         SIDELB_BIND_ADDR    where to listen: 0.0.0.0:8080, [::]:8080
+  backends=IP:PORT,...    --backends     SIDELB_BACKENDS     who gets the connections
+  mode=MODE               --mode         SIDELB_MODE         round-robin (default), least-connections
+  proto=tcp               --proto        SIDELB_PROTO        the protocol; udp comes later
+  ring_domain=NAME:PORT   --ring-domain  SIDELB_RING_DOMAIN  backends by DNS; comes later
+
+Flags:
+  --control ENDPOINT      where gRPC is served: unix:PATH or IP:PORT. Default: the socket
+                          /run/sidelb/control.sock, else $XDG_RUNTIME_DIR/sidelb/control.sock
+  --control-insecure      allow an endpoint that other machines reach, though it has no
+                          authentication and no encryption
+  --shards N              threads that carry traffic, 1 to 256. Default: the CPUs it may run on
+  --max-connections N     at a time in the process. Default: 0.45 of the limit of descriptors
+  --drain-timeout TIME    how long connections may go on after SIGTERM or SIGINT. Default: 25s
+  --drain-delay TIME      how long to accept after health says NOT_SERVING. Default: 0s
+  --log-level LEVEL       trace, debug, info (default), warning, error
+  --log-format FORMAT     text (default) or json, to stderr
+  --version               print the version
+  --help                  print this
+
+Examples:
+  sidelb 0.0.0.0:8080 backends=10.0.0.5:80,10.0.0.6:80
+  sidelb [::]:8080 mode=least-connections backends=10.0.0.5:80,[2001:db8::6]:80
+  sidelb --control unix:/tmp/control.sock
+)";
+
+// A value with the way in which the user wrote it, as in "mode=p2c", "--mode p2c" or
+// "SIDELB_MODE=p2c": that is how an error names it.
+struct Setting {
+  std::string written;
+  std::string value;
+};
+
+// One of the settings that can be a word, a flag or a variable.
+struct Source {
+  std::string_view word;  // without '='; empty: the word without '='
+  std::string flag;
+  const char* variable;
+  std::string flag_value = "";
+  std::optional<Setting> setting = std::nullopt;
+};
+
+class Parser {
+ public:
+  Parser(const std::vector<std::string>& arguments, const Environment& environment)
+      : arguments_(arguments), environment_(environment) {}
+
+  std::variant<Options, Exit> Run() {
+    if (std::optional<Exit> exit = ReadArguments()) return *std::move(exit);
+    ReadWords();
+    ReadSources();
+    ReadStandalone();
+    ReadFlags();
+    ReadControl();
+    if (!error_.empty()) return UsageError(error_);
+    return options_;
+  }
+
+ private:
+  static Exit UsageError(std::string_view why) {
+    return {2, fmt::format("sidelb: {}\n`sidelb --help` shows what is allowed.\n", why)};
+  }
+
+  // The first error is the one that is told.
+  void Fail(std::string error) {
+    if (error_.empty()) error_ = std::move(error);
+  }
+  void Fail(const Setting& setting, std::string_view why) {
+    Fail(fmt::format("{}: {}", setting.written, why));
+  }
+
+  std::optional<Exit> ReadArguments() {
+    CLI::App app;
+    app.set_help_flag("-h,--help");
+    app.set_version_flag("-V,--version", "sidelb " SIDELB_VERSION);
+    app.add_option("words", words_);
+    for (Source& source : sources_) app.add_option(source.flag, source.flag_value);
+    for (auto& [flag, value] : flags_) app.add_option(flag, value);
+    app.add_flag("--control-insecure", is_insecure_allowed_);
+    try {
+      app.parse(std::vector<std::string>(arguments_.rbegin(), arguments_.rend()));
+    } catch (const CLI::CallForHelp&) {
+      return Exit{0, std::string(kHelp)};
+    } catch (const CLI::CallForVersion&) {
+      return Exit{0, "sidelb " SIDELB_VERSION "\n"};
+    } catch (const CLI::ExtrasError&) {
+      return UsageError(fmt::format("unknown argument: {}", fmt::join(app.remaining(), " ")));
+    } catch (const CLI::ParseError& error) {
+      return UsageError(error.what());
+    }
+    for (const CLI::Option* option : app.get_options()) {
+      if (option->count() > 0) given_.push_back(option->get_name());
+    }
+    return std::nullopt;
+  }
+
+  bool IsGiven(std::string_view flag) const {
+    return std::find(given_.begin(), given_.end(), flag) != given_.end();
+  }
+
+  void ReadWords() {
+    for (const std::string& word : words_) {
+      const size_t equal = word.find('=');
+      const std::string key = equal == std::string::npos ? "" : word.substr(0, equal);
+      const auto source = std::find_if(sources_.begin(), sources_.end(),
+                                       [&key](const Source& one) { return one.word == key; });
+      if (source == sources_.end() || (equal == 0)) {
+        Fail(fmt::format(
+            "{}: '{}' is unknown; allowed: mode=, proto=, backends=, ring_domain=", word, key));
+        continue;
+      }
+      const std::string value = equal == std::string::npos ? word : word.substr(equal + 1);
+      Give(&*source, {word, value});
+    }
+  }
+
+  void Give(Source* source, Setting setting) {
+    if (source->setting) {
+      Fail(fmt::format("{} and {} are given; write one of them", source->setting->written,
+                       setting.written));
+      return;
+    }
+    source->setting = std::move(setting);
+  }
+
+  // Flags and variables, where no word is given.
+  void ReadSources() {
+    for (Source& source : sources_) {
+      if (IsGiven(source.flag)) {
+        Give(&source, {fmt::format("{} {}", source.flag, source.flag_value), source.flag_value});
+      }
+      if (source.setting) continue;
+      const auto value = environment_.get_variable(source.variable);
+      if (value && !value->empty()) {
+        source.setting = Setting{fmt::format("{}={}", source.variable, *value), *value};
+      }
+    }
+  }
+
+  void ReadStandalone() {
+    const auto& [bind, mode, protocol, backends, ring_domain] = sources_;
+    if (bind.setting) {
+      if (const auto address = ParseAddress(*bind.setting, bind.setting->value)) {
+        options_.bind = *address;
+      }
+    }
+    if (mode.setting) ReadMode(*mode.setting);
+    if (protocol.setting) ReadProtocol(*protocol.setting);
+    if (backends.setting) ReadBackends(*backends.setting);
+    if (ring_domain.setting) {
+      Fail(*ring_domain.setting,
+           "backends by DNS come in a later version; name them with backends=IP:PORT,...");
+    }
+    for (const Source* source : {&mode, &protocol, &backends}) {
+      if (!source->setting || bind.setting) continue;
+      Fail(*source->setting,
+           "needs an address to listen on: write IP:PORT first, 0.0.0.0:8080 for example");
+    }
+  }
+
+  std::optional<Address> ParseAddress(const Setting& setting, std::string_view text) {
+    const absl::StatusOr<Address> address = Address::Parse(text);
+    if (address.ok()) return *address;
+    const std::string why(address.status().message());
+    Fail(setting.written == text ? why : fmt::format("{}: {}", setting.written, why));
+    return std::nullopt;
+  }
+
+  void ReadMode(const Setting& setting) {
+    const std::optional<Mode> mode = ParseMode(setting.value);
+    if (!mode) {
+      Fail(setting, fmt::format("'{}' is no mode; allowed: {}", setting.value, kModes));
+    } else if (*mode != Mode::kRoundRobin && *mode != Mode::kLeastConnections) {
+      Fail(setting,
+           fmt::format("mode {} comes in a later version; allowed: {}", ModeName(*mode), kModes));
+    } else {
+      options_.mode = *mode;
+    }
+  }
+
+  void ReadProtocol(const Setting& setting) {
+    if (setting.value == "tcp") return;
+    Fail(setting, setting.value == "udp"
+                      ? "UDP comes in a later version; allowed: tcp"
+                      : fmt::format("'{}' is no protocol; allowed: tcp", setting.value));
+  }
+
+  void ReadBackends(const Setting& setting) {
+    if (setting.value.empty()) {
+      Fail(setting, "is empty; allowed: IP:PORT,IP:PORT,...");
+      return;
+    }
+    const std::vector<std::string> texts = absl::StrSplit(setting.value, ',');
+    for (const std::string& text : texts) {
+      const std::optional<Address> address = ParseAddress(setting, text);
+      if (!address) return;
+      if (address->port() == 0) {
+        Fail(setting, fmt::format("'{}' has port 0; allowed: 1 to 65535", text));
+        return;
+      }
+      if (std::count(options_.backends.begin(), options_.backends.end(), *address) > 0) {
+        Fail(setting, fmt::format("{} is named twice", address->ToString()));
+        return;
+      }
+      options_.backends.push_back(*address);
+    }
+  }
+
+  void ReadFlags() {
+    options_.shards = std::clamp<size_t>(environment_.cpus, 1, kMaxShards);
+    if (const auto shards = ReadNumber("--shards", 1, kMaxShards)) options_.shards = *shards;
+    constexpr uint64_t kMost = std::numeric_limits<uint32_t>::max();
+    if (const auto count = ReadNumber("--max-connections", 1, kMost)) {
+      options_.max_connections = *count;
+    }
+    ReadDuration("--drain-timeout", &options_.drain_timeout);
+    ReadDuration("--drain-delay", &options_.drain_delay);
+    ReadChoice<LogLevel>("--log-level",
+                         {{"trace", LogLevel::kTrace},
+                          {"debug", LogLevel::kDebug},
+                          {"info", LogLevel::kInfo},
+                          {"warning", LogLevel::kWarning},
+                          {"error", LogLevel::kError}},
+                         &options_.log_level);
+    ReadChoice<LogFormat>("--log-format", {{"text", LogFormat::kText}, {"json", LogFormat::kJson}},
+                          &options_.log_format);
+  }
+
+  std::optional<Setting> Flag(std::string_view name) const {
+    if (!IsGiven(name)) return std::nullopt;
+    for (const auto& [flag, value] : flags_) {
+      if (flag == name) return Setting{fmt::format("{} {}", flag, value), value};
+    }
+    return std::nullopt;
+  }
+
+  std::optional<uint64_t> ReadNumber(std::string_view name, uint64_t least, uint64_t most) {
+    const std::optional<Setting> setting = Flag(name);
+    if (!setting) return std::nullopt;
+    const std::string& text = setting->value;
+    uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end != text.data() + text.size() || number < least ||
+        number > most) {
+      Fail(*setting,
+           fmt::format("'{}' is outside of what is allowed: {} to {}", text, least, most));
+      return std::nullopt;
+    }
+    return number;
+  }
+
+  void ReadDuration(std::string_view name, absl::Duration* into) {
+    const std::optional<Setting> setting = Flag(name);
+    if (!setting) return;
+    absl::Duration duration;
+    if (!absl::ParseDuration(setting->value, &duration) || duration < absl::ZeroDuration() ||
+        duration > kMaxDrain) {
+      Fail(*setting, fmt::format("'{}' is no time from 0s to 24h; allowed: 25s, 1m30s, 500ms, ...",
+                                 setting->value));
+      return;
+    }
+    *into = duration;
+  }
+
+  template <typename T>
+  void ReadChoice(std::string_view name, const std::vector<std::pair<std::string_view, T>>& choices,
+                  T* into) {
+    const std::optional<Setting> setting = Flag(name);
+    if (!setting) return;
+    std::vector<std::string_view> names;
+    for (const auto& [choice, value] : choices) {
+      names.push_back(choice);
+      if (choice != setting->value) continue;
+      *into = value;
+      return;
+    }
+    Fail(*setting,
+         fmt::format("'{}' is unknown; allowed: {}", setting->value, fmt::join(names, ", ")));
+  }
+
+  void ReadControl() {
+    const std::optional<Setting> setting = Flag("--control");
+    if (!setting) {
+      options_.default_sockets =
+          rpc::DefaultSocketPaths(environment_.get_variable("XDG_RUNTIME_DIR").value_or(""));
+      return;
+    }
+    const absl::StatusOr<rpc::Endpoint> endpoint = rpc::ParseEndpoint(setting->value);
+    if (!endpoint.ok()) {
+      Fail(fmt::format("--control: {}", std::string(endpoint.status().message())));
+      return;
+    }
+    if (!endpoint->is_local() && !is_insecure_allowed_) {
+      Fail(*setting,
+           "other machines could change the configuration, because this endpoint has no "
+           "authentication and no encryption; allowed: a unix socket, a loopback address, or "
+           "--control-insecure beside it");
+      return;
+    }
+    options_.control = *endpoint;
+  }
+
+  const std::vector<std::string>& arguments_;
+  const Environment& environment_;
+  std::vector<std::string> words_;
+  std::array<Source, 5> sources_{{{"", "--bind", "SIDELB_BIND_ADDR"},
+                                  {"mode", "--mode", "SIDELB_MODE"},
+                                  {"proto", "--proto", "SIDELB_PROTO"},
+                                  {"backends", "--backends", "SIDELB_BACKENDS"},
+                                  {"ring_domain", "--ring-domain", "SIDELB_RING_DOMAIN"}}};
+  std::array<std::pair<std::string, std::string>, 7> flags_{{{"--control", ""},
+                                                             {"--shards", ""},
+                                                             {"--max-connections", ""},
+                                                             {"--drain-timeout", ""},
+                                                             {"--drain-delay", ""},
+                                                             {"--log-level", ""},
+                                                             {"--log-format", ""}}};
+  bool is_insecure_allowed_ = false;
+  std::vector<std::string> given_;  // flags, as "--bind"
+  Options options_;
+  std::string error_;
+};
+
+}  // namespace
+
+Environment SystemEnvironment() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  size_t cpus = 0;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
+    cpus = static_cast<size_t>(CPU_COUNT(&allowed));
+  }
+  if (cpus == 0) cpus = std::max(1u, std::thread::hardware_concurrency());
+  return {
+      .get_variable = [](const char* name) -> std::optional<std::string> {
+        const char* value = std::getenv(name);
+        return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+      },
+      .cpus = cpus,
+  };
+}
+
+std::variant<Options, Exit> ParseOptions(const std::vector<std::string>& arguments,
+                                         const Environment& environment) {
+  return Parser(arguments, environment).Run();
+}
+
+}  // namespace sidelb::server

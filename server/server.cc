@@ -1,1 +1,149 @@
-// placeholder
+#include "server/server.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <future>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "fmt/format.h"
+#include "server/providers/static_provider.h"
+#include "spdlog/spdlog.h"
+
+namespace sidelb::server {
+namespace {
+
+constexpr int kNiceStep = 5;
+// What a session costs: two descriptors, and a little for pipes, listeners and the rest.
+constexpr double kSessionsPerDescriptor = 0.45;
+constexpr absl::Duration kStartWait = absl::Seconds(60);
+
+control::Info GetInfo(control::Controller* controller) {
+  std::promise<control::Info> promise;
+  controller->GetInfo([&promise](control::Info info) { promise.set_value(std::move(info)); });
+  return promise.get_future().get();
+}
+
+absl::StatusOr<control::ApplyResponse> Apply(control::Controller* controller,
+                                             control::ApplyRequest request) {
+  std::promise<absl::StatusOr<control::ApplyResponse>> promise;
+  controller->Apply(std::move(request), [&promise](absl::StatusOr<control::ApplyResponse> result) {
+    promise.set_value(std::move(result));
+  });
+  return promise.get_future().get();
+}
+
+// gRPC works in the spare time of the shards: the threads that this one creates from now on yield
+// to them. The nice value of Linux belongs to the thread.
+void RaiseNice() {
+  errno = 0;
+  const int nice_value = getpriority(PRIO_PROCESS, 0);
+  if (errno != 0 || setpriority(PRIO_PROCESS, 0, nice_value + kNiceStep) != 0) {
+    spdlog::warn("cannot raise the nice value of the control endpoint: {}", std::strerror(errno));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
+  std::unique_ptr<Server> server(new Server(options));
+  if (absl::Status status = server->StartParts(); !status.ok()) return status;
+  return server;
+}
+
+Server::~Server() { Stop(); }
+
+absl::Status Server::StartParts() {
+  auto rpc = options_.control ? rpc::RpcServer::Open(*options_.control)
+                              : rpc::RpcServer::OpenDefault(options_.default_sockets);
+  if (!rpc.ok()) return rpc.status();
+  rpc_ = *std::move(rpc);
+
+  auto controller = control::Controller::Start(
+      {.shards = options_.shards, .max_connections = options_.max_connections});
+  if (!controller.ok()) return controller.status();
+  controller_ = *std::move(controller);
+  LogLimits();
+  if (options_.bind) {
+    if (absl::Status status = ApplyStandalone(); !status.ok()) return status;
+  }
+  LogListeners();
+
+  RaiseNice();
+  absl::Status status =
+      rpc_->Start(controller_.get(), SIDELB_VERSION, GetInfo(controller_.get()).epoch);
+  if (!status.ok()) return status;
+  spdlog::info("control endpoint: {}", rpc_->endpoint().ToString());
+  return absl::OkStatus();
+}
+
+absl::Status Server::ApplyStandalone() {
+  control::ApplyRequest request = providers::MakeStaticRequest(
+      {.bind = *options_.bind, .mode = options_.mode, .backends = options_.backends});
+  request.wait_timeout = kStartWait;
+  return Apply(controller_.get(), std::move(request)).status();
+}
+
+void Server::LogLimits() const {
+  const uint64_t cap = GetInfo(controller_.get()).max_connections;
+  rlimit descriptors{};
+  getrlimit(RLIMIT_NOFILE, &descriptors);
+  const rlim_t most = std::min<rlim_t>(descriptors.rlim_max, 1'048'576);
+  const std::string advice =
+      descriptors.rlim_cur < most
+          ? fmt::format("; for more, start it after `ulimit -n {}`", most)
+          : std::string("; for more, raise the hard limit of descriptors (LimitNOFILE of systemd)");
+  spdlog::info("shards: {}; at most {} connections at a time with {} descriptors{}",
+               options_.shards, cap, descriptors.rlim_cur, advice);
+  if (static_cast<double>(cap) >
+      kSessionsPerDescriptor * static_cast<double>(descriptors.rlim_cur)) {
+    spdlog::warn("--max-connections {} needs about {:.0f} descriptors, the limit is {}{}", cap,
+                 static_cast<double>(cap) / kSessionsPerDescriptor, descriptors.rlim_cur, advice);
+  }
+}
+
+void Server::LogListeners() const {
+  if (!options_.bind) {
+    spdlog::info("no address to listen on was given; listeners come over the control endpoint");
+    return;
+  }
+  std::promise<absl::StatusOr<std::shared_ptr<const control::StateView>>> promise;
+  controller_->GetState({.with_backends = false}, 0, absl::Now() + kStartWait,
+                        [&promise](auto state) { promise.set_value(std::move(state)); });
+  const auto state = promise.get_future().get();
+  if (!state.ok()) return;
+  for (const auto& listener : (*state)->listeners) {
+    spdlog::info("listening on {} (tcp, {}, {} backends)", listener.status.bound_address.ToString(),
+                 ModeName(options_.mode), options_.backends.size());
+  }
+}
+
+void Server::Drain() {
+  rpc_->SetNotServing();
+  if (options_.drain_delay > absl::ZeroDuration()) {
+    spdlog::info("health says NOT_SERVING; draining begins in {}",
+                 absl::FormatDuration(options_.drain_delay));
+    absl::SleepFor(options_.drain_delay);
+  }
+  spdlog::info("draining: {} connections may end within {}",
+               GetInfo(controller_.get()).active_connections,
+               absl::FormatDuration(options_.drain_timeout));
+  std::promise<uint64_t> promise;
+  controller_->Drain(options_.drain_timeout,
+                     [&promise](uint64_t sessions_left) { promise.set_value(sessions_left); });
+  if (const uint64_t left = promise.get_future().get(); left > 0) {
+    spdlog::warn("the time to drain is over: {} connections are reset", left);
+  } else {
+    spdlog::info("drained");
+  }
+}
+
+void Server::Stop() {
+  if (rpc_ != nullptr) rpc_->Stop();
+  if (controller_ != nullptr) controller_->Stop();
+}
+
+}  // namespace sidelb::server

@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <string>
 #include <utility>
-#include <variant>
 
 #include "fmt/format.h"
-#include "server/control/errors.h"
 #include "server/rpc/convert_resources.h"
 #include "server/rpc/convert_values.h"
 #include "server/rpc/first_error.h"
@@ -16,8 +14,6 @@ namespace sidelb::rpc {
 namespace {
 
 constexpr std::string_view kDefaultOwner = "api:default";
-constexpr absl::Duration kDefaultWait = absl::Seconds(5);
-constexpr absl::Duration kRemovalDrain = absl::Seconds(30);
 constexpr int32_t kDefaultPageSize = 500;
 constexpr int32_t kMaxPageSize = 2'000;
 
@@ -153,41 +149,6 @@ control::Op OpFromProto(const pb::Op& proto, const FieldPath& path, FirstError* 
   return op;
 }
 
-absl::StatusOr<std::string> OwnerFromProto(const std::string& owner, const FieldPath& path) {
-  if (owner.empty()) return std::string(kDefaultOwner);
-  if (owner.starts_with("api:")) return owner;
-  if (owner == "static" || owner.starts_with("ring:") || owner.starts_with("xds:")) {
-    const std::string field = path.ToString();
-    const std::string text =
-        fmt::format("\"{}\" belongs to the daemon itself; allowed: api:NAME", owner);
-    return control::MakeError(absl::StatusCode::kFailedPrecondition,
-                              fmt::format("{}: {}", field, text),
-                              {.reason = "OWNER_READ_ONLY",
-                               .metadata = {{"owner", owner}},
-                               .violations = {{field, text}}});
-  }
-  return BadFieldAt(
-      path,
-      fmt::format("\"{}\" is no owner of the API; allowed: api:NAME, as in api:deploy", owner));
-}
-
-// What the drain of `op` may take, as far as the request itself says.
-absl::Duration DrainTime(const control::Op& op) {
-  const auto* remove = std::get_if<control::RemoveBackends>(&op.op);
-  const auto* set = std::get_if<control::SetOverride>(&op.op);
-  const auto& drain = remove != nullptr ? remove->drain
-                      : set != nullptr  ? set->override.drain
-                                        : std::optional<control::DrainSpec>();
-  return drain && drain->timeout ? *drain->timeout : absl::ZeroDuration();
-}
-
-absl::Duration DefaultWaitTimeout(const control::ApplyRequest& request) {
-  if (request.wait != control::WaitFor::kDrained) return kDefaultWait;
-  absl::Duration longest = kRemovalDrain;
-  for (const control::Op& op : request.ops) longest = std::max(longest, DrainTime(op));
-  return longest + kDefaultWait;
-}
-
 void SetKinds(const pb::Filter& proto, const FieldPath& path, control::Filter* filter,
               FirstError* error) {
   if (proto.kinds().empty()) return;
@@ -243,7 +204,7 @@ absl::StatusOr<control::ApplyRequest> FromProto(const pb::ApplyRequest& request)
   const FieldPath root;
   FirstError error;
   control::ApplyRequest model;
-  model.owner = error.Take(OwnerFromProto(request.owner(), root.Field("owner")));
+  model.owner = request.owner().empty() ? std::string(kDefaultOwner) : request.owner();
   model.ops.reserve(request.ops_size());
   for (int i = 0; i < request.ops_size() && error.ok(); ++i) {
     model.ops.push_back(OpFromProto(request.ops(i), root.Field("ops", i), &error));
@@ -252,10 +213,9 @@ absl::StatusOr<control::ApplyRequest> FromProto(const pb::ApplyRequest& request)
   model.validate_only = request.validate_only();
   model.wait = error.Take(FromProto(request.wait(), root.Field("wait")))
                    .value_or(control::WaitFor::kApplied);
-  model.wait_timeout =
-      request.has_wait_timeout()
-          ? error.Take(FromProto(request.wait_timeout(), root.Field("wait_timeout")))
-          : DefaultWaitTimeout(model);
+  if (request.has_wait_timeout()) {
+    model.wait_timeout = error.Take(FromProto(request.wait_timeout(), root.Field("wait_timeout")));
+  }
   model.comment = request.comment();
   return error.Result(std::move(model));
 }

@@ -2,8 +2,7 @@
 // shape, and control judges the rest.
 //
 // Thread safety: pure functions. Errors: INVALID_ARGUMENT (BAD_FIELD) with the path of the field;
-// UNIMPLEMENTED (CAPABILITY) for values that are not built yet; FAILED_PRECONDITION
-// (OWNER_READ_ONLY) when a caller names an owner that is the daemon's own.
+// UNIMPLEMENTED (CAPABILITY) for values that are not built yet.
 #pragma once
 
 #include "absl/status/statusor.h"
@@ -14,8 +13,7 @@ namespace sidelb::rpc {
 
 namespace pb = sidelb::v1;
 
-// With the defaults of what is absent: owner api:default, wait APPLIED, 5 s; for DRAINED the
-// longest drain that the ops name (at least a removal's 30 s) and 5 s more.
+// What is absent gets its default: owner api:default, wait APPLIED; wait_timeout is control's.
 absl::StatusOr<control::ApplyRequest> FromProto(const pb::ApplyRequest& request);
 
 // How GetState is asked.

@@ -1,0 +1,102 @@
+#include "server/log.h"
+
+#include <cstdlib>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "fmt/format.h"
+#include "spdlog/async.h"
+#include "spdlog/sinks/stdout_color_sinks.h"
+#include "spdlog/spdlog.h"
+
+namespace sidelb::server {
+namespace {
+
+constexpr size_t kQueueLines = 8'192;
+constexpr char kTextPattern[] = "%Y-%m-%d %H:%M:%S.%e %^%-7l%$ %v";
+
+class JsonFormatter final : public spdlog::formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& into) override {
+    const std::string time = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ",
+                                              absl::FromChrono(message.time), absl::UTCTimeZone());
+    const auto level = spdlog::level::to_string_view(message.level);
+    const std::string_view text(message.payload.data(), message.payload.size());
+    fmt::format_to(std::back_inserter(into),
+                   "{{\"time\":\"{}\",\"level\":\"{}\",\"message\":\"{}\"}}\n", time,
+                   std::string_view(level.data(), level.size()), JsonEscape(text));
+  }
+  std::unique_ptr<spdlog::formatter> clone() const override {
+    return std::make_unique<JsonFormatter>();
+  }
+};
+
+spdlog::level::level_enum ToSpdlog(LogLevel level) {
+  switch (level) {
+    case LogLevel::kTrace:
+      return spdlog::level::trace;
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarning:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
+
+}  // namespace
+
+std::string JsonEscape(std::string_view text) {
+  std::string escaped;
+  escaped.reserve(text.size());
+  for (const char c : text) {
+    switch (c) {
+      case '"':
+        escaped += "\\\"";
+        break;
+      case '\\':
+        escaped += "\\\\";
+        break;
+      case '\n':
+        escaped += "\\n";
+        break;
+      case '\t':
+        escaped += "\\t";
+        break;
+      default:
+        if (static_cast<unsigned char>(c) < 0x20) {
+          escaped += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+        } else {
+          escaped += c;
+        }
+    }
+  }
+  return escaped;
+}
+
+std::unique_ptr<spdlog::formatter> MakeJsonFormatter() { return std::make_unique<JsonFormatter>(); }
+
+void StartLog(LogLevel level, LogFormat format) {
+  const char* no_color = std::getenv("NO_COLOR");
+  const bool is_plain = format == LogFormat::kJson || (no_color != nullptr && no_color[0] != '\0');
+  auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>(
+      is_plain ? spdlog::color_mode::never : spdlog::color_mode::automatic);
+  spdlog::init_thread_pool(kQueueLines, 1);
+  auto logger =
+      std::make_shared<spdlog::async_logger>("sidelb", std::move(sink), spdlog::thread_pool(),
+                                             spdlog::async_overflow_policy::overrun_oldest);
+  if (format == LogFormat::kJson) {
+    logger->set_formatter(MakeJsonFormatter());
+  } else {
+    logger->set_pattern(kTextPattern);
+  }
+  logger->set_level(ToSpdlog(level));
+  spdlog::set_default_logger(std::move(logger));
+}
+
+void StopLog() { spdlog::shutdown(); }
+
+}  // namespace sidelb::server

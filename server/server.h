@@ -1,0 +1,50 @@
+// Server: the daemon as a whole. It owns all parts and states in which order they start and stop.
+//
+// Start: control endpoint taken (a second daemon fails here) -> shards and control -> standalone
+// configuration in use -> nice value raised by 5 -> gRPC, whose threads inherit it.
+// Stop (decision 25): health NOT_SERVING -> drain delay -> listeners close after what is queued,
+// sessions may end, reads are answered, writes refused -> gRPC -> control and shards.
+//
+// Thread safety: all calls by main.
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "server/control/controller.h"
+#include "server/options.h"
+#include "server/rpc/rpc_server.h"
+
+namespace sidelb::server {
+
+class Server {
+ public:
+  // Serves when it returns. The error says what could not be had: an address with the errno text,
+  // a control endpoint.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options);
+  ~Server();  // Stop()
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  const rpc::Endpoint& control_endpoint() const { return rpc_->endpoint(); }
+
+  // Takes no new sessions, and returns when none is left or drain_timeout is over.
+  void Drain();
+  // Resets what is left and ends all threads. Idempotent.
+  void Stop();
+
+ private:
+  explicit Server(const Options& options) : options_(options) {}
+
+  absl::Status StartParts();
+  absl::Status ApplyStandalone();
+  void LogLimits() const;
+  void LogListeners() const;
+
+  const Options options_;
+  // In the order of their start; they end in reverse.
+  std::unique_ptr<control::Controller> controller_;
+  std::unique_ptr<rpc::RpcServer> rpc_;
+};
+
+}  // namespace sidelb::server
