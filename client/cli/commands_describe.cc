@@ -19,6 +19,11 @@ std::string TimeText(const google::protobuf::Timestamp& time) {
   return absl::FormatTime("%Y-%m-%d %H:%M:%SZ", FromProto(time), absl::UTCTimeZone());
 }
 
+// "12", "12 of at most 1000".
+std::string CountText(uint64_t count, uint64_t limit) {
+  return limit == 0 ? fmt::to_string(count) : fmt::format("{} of at most {}", count, limit);
+}
+
 std::string LimitText(uint64_t limit) { return limit == 0 ? "unlimited" : fmt::to_string(limit); }
 
 std::string KeepaliveText(const pb::Keepalive& keepalive) {
@@ -68,8 +73,7 @@ std::string DescribeListener(const pb::Listener& listener, Colour colour) {
   fields.Add("Pool", listener.pool());
   fields.Add("State", state.text, state.tone);
   if (!status.error().empty()) fields.Add("Error", status.error(), Tone::kBad);
-  fields.Add("Sessions", fmt::format("{}, at most {}", status.active_connections(),
-                                     LimitText(listener.max_connections())));
+  fields.Add("Sessions", CountText(status.active_connections(), listener.max_connections()));
   fields.Add("Connect timeout",
              DurationOr(listener.has_connect_timeout(), listener.connect_timeout(), "3s"));
   fields.Add("Connect attempts", listener.has_connect_attempts()
@@ -125,8 +129,7 @@ std::string DescribeBackend(const pb::Backend& backend, Colour colour) {
   fields.Add("Health", health.text + (status.detail().empty() ? "" : ", " + status.detail()),
              health.tone);
   if (status.has_drain_deadline()) fields.Add("Drain until", TimeText(status.drain_deadline()));
-  fields.Add("Sessions", fmt::format("{}, at most {}", status.active_connections(),
-                                     LimitText(spec.max_connections())));
+  fields.Add("Sessions", CountText(status.active_connections(), spec.max_connections()));
   fields.Add("Weight", fmt::to_string(WeightOf(backend)));
   fields.Add("Zone", spec.zone());
   fields.Add("Group", spec.group());
@@ -244,8 +247,7 @@ ExitCode RunCommand(const Invocation& invocation, const InfoCommand&) {
              fmt::format("{} (applied {})", info->revision(), info->applied_revision()));
   fields.Add("Epoch", info->epoch());
   fields.Add("Shards", fmt::to_string(info->shards()));
-  fields.Add("Sessions", fmt::format("{}, at most {}", info->active_connections(),
-                                     LimitText(info->limits().max_connections())));
+  fields.Add("Sessions", CountText(info->active_connections(), info->limits().max_connections()));
   fields.Add("Limits", fmt::format("{} backends, {} ops a request", info->limits().max_backends(),
                                    info->limits().max_ops()));
   if (info->has_store()) fields.Add("Store", info->store().kind());

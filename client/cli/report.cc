@@ -54,7 +54,11 @@ Subject SubjectOf(const pb::Op& op) {
     case pb::Op::kSetOverride: {
       const pb::SetOverride& set = op.set_override();
       const auto& addresses = set.selector().addresses();
-      return BackendSubject(set.pool(), addresses.size(), addresses.empty() ? "" : addresses[0]);
+      Subject subject =
+          BackendSubject(set.pool(), addresses.size(), addresses.empty() ? "" : addresses[0]);
+      // As a file sets it, beside the op on the backends themselves.
+      if (set.clear()) subject.name.replace(0, sizeof("backend") - 1, "override");
+      return subject;
     }
     case pb::Op::kImportState:
       return {"state", true};
@@ -135,6 +139,8 @@ std::vector<std::string> ResultLines(const pb::ApplyRequest& request,
   for (int i = 0; i < std::min(request.ops_size(), response.results_size()); ++i) {
     const Subject subject = SubjectOf(request.ops(i));
     const pb::OpResult& result = response.results(i);
+    // Met no backend: an error of its own says so.
+    if (request.ops(i).has_set_override() && result.updated() + result.unchanged() == 0) continue;
     lines.push_back(fmt::format(
         "{} {}{}", subject.name,
         subject.is_set ? Counts(request.ops(i), result) : Verdict(request.ops(i), result), suffix));
@@ -207,9 +213,8 @@ ExitCode PrintError(const absl::Status& status, Output output, const Streams& st
   PrintTagged(streams, "error", Tone::kBad, fmt::format("{}: {}", reason, message));
   for (const FieldViolation& violation : details.violations) {
     const std::string object = request == nullptr ? "" : ObjectAt(*request, violation.field);
-    const bool is_told = message.find(violation.field) != std::string::npos &&
-                         message.find(violation.description) != std::string::npos;
-    if (is_told && object.empty()) continue;
+    const bool is_told = message.find(violation.description) != std::string::npos;
+    if (is_told && object.empty() && message.find(violation.field) != std::string::npos) continue;
     const std::string what =
         is_told ? violation.field : fmt::format("{}: {}", violation.field, violation.description);
     streams.err << Printable(fmt::format("  {}{}", what, object.empty() ? "" : " (" + object + ")"))
