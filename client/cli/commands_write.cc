@@ -233,14 +233,15 @@ ExitCode RunCommand(const Invocation& invocation, const ApplyFileCommand& comman
   }
   return Write(invocation, [&]() -> absl::StatusOr<WritePlan> {
     std::optional<CurrentState> current;
-    if (command.prunes) {
+    const auto& state = std::get<pb::State>(*input);
+    if (NeedsCurrentState(invocation.arguments, command, state)) {
       pb::GetStateRequest request;
       request.set_view(pb::VIEW_CONFIG);
       auto read = invocation.calls.get_state(request);
       if (!read.ok()) return read.status();
       current = CurrentState{std::move(*read->mutable_state()), read->revision()};
     }
-    return PlanApplyState(invocation.arguments, command, std::get<pb::State>(*input), current);
+    return PlanApplyState(invocation.arguments, command, state, current);
   });
 }
 

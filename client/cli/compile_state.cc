@@ -1,5 +1,6 @@
 #include "client/cli/compile_state.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
@@ -15,6 +16,16 @@ absl::Status FileError(const ApplyFileCommand& command, const std::string& path,
                        std::string_view why) {
   return UsageError(
       fmt::format("{}: {}: {}", command.file == "-" ? "standard input" : command.file, path, why));
+}
+
+// Whether none of the backend's claims is one that the caller writes.
+bool IsOnlyForeign(const pb::Backend& backend, const std::string& owner,
+                   const ApplyFileCommand& command) {
+  const auto& claims = backend.claims();
+  return !command.adopts && !claims.empty() &&
+         std::none_of(claims.begin(), claims.end(), [&](const pb::Claim& claim) {
+           return claim.owner().empty() || claim.owner() == owner;
+         });
 }
 
 // One pool's part of the file, in the file's order.
@@ -39,7 +50,7 @@ class StateCompiler {
     if (auto status = CollectNames(file); !status.ok()) return status;
     if (auto status = CollectBackends(file); !status.ok()) return status;
     SetDefaultWait(DrainedWait(kRemovalDrain, std::nullopt), &plan_.request);
-    if (current_) {
+    if (command_.prunes) {
       FindRemovedPools();
       RemoveListeners();
     }
@@ -61,11 +72,9 @@ class StateCompiler {
       remove->set_pool(pool);
       remove->set_force(true);  // with the caller's backends in it
     }
-    if (current_) {
-      if (!plan_.request.has_expected_revision()) {
-        plan_.request.set_expected_revision(current_->revision);
-        plan_.is_based_on_read = true;
-      }
+    if (command_.prunes && !plan_.request.has_expected_revision()) {
+      plan_.request.set_expected_revision(current_->revision);
+      plan_.is_based_on_read = true;
     }
     for (const auto& [owner, count] : skipped_) {
       // Only callers of the API write claims; the others' come from arguments and domains.
@@ -158,6 +167,12 @@ class StateCompiler {
 
   void CollectOverride(const pb::Backend& backend, const std::string& address) {
     if (!backend.has_override()) return;
+    if (!IsClaimedByPlan(backend) && !Exists(backend.pool(), address)) {
+      plan_.warnings.push_back(
+          fmt::format("the override of backend/{}/{} is left out: there is no such backend",
+                      backend.pool(), address));
+      return;
+    }
     pb::Override imposed = backend.override();
     imposed.clear_expire_time();
     imposed.clear_set_by();
@@ -171,8 +186,20 @@ class StateCompiler {
     overrides.emplace_back(std::move(imposed), std::vector<std::string>{address});
   }
 
+  // Whether the plan writes a claim of this backend.
+  bool IsClaimedByPlan(const pb::Backend& backend) const {
+    return !IsOnlyForeign(backend, owner_, command_);
+  }
+
+  bool Exists(const std::string& pool, const std::string& address) const {
+    const auto& backends = current_->state.backends();
+    return std::any_of(backends.begin(), backends.end(), [&](const pb::Backend& backend) {
+      return backend.pool() == pool && backend.address() == address && !backend.claims().empty();
+    });
+  }
+
   void AddBackends() {
-    if (current_) {
+    if (command_.prunes) {
       // Pools of which the file names no backend: the caller's claims in them go.
       for (const pb::Backend& backend : current_->state.backends()) {
         for (const pb::Claim& claim : backend.claims()) {
@@ -182,10 +209,10 @@ class StateCompiler {
       }
     }
     for (auto& [pool, backends] : backends_) {
-      if (current_ || !backends.specs.empty()) {
+      if (command_.prunes || !backends.specs.empty()) {
         pb::Op* op = plan_.request.add_ops();
         pb::BackendSet* set =
-            current_ ? op->mutable_replace_backends() : op->mutable_upsert_backends();
+            command_.prunes ? op->mutable_replace_backends() : op->mutable_upsert_backends();
         set->set_pool(pool);
         for (pb::BackendSpec& spec : backends.specs) *set->add_backends() = std::move(spec);
       }
@@ -240,6 +267,16 @@ class StateCompiler {
 };
 
 }  // namespace
+
+bool NeedsCurrentState(const Arguments& arguments, const ApplyFileCommand& command,
+                       const pb::State& file) {
+  const std::string owner = OwnerOf(arguments);
+  return command.prunes ||
+         std::any_of(file.backends().begin(), file.backends().end(),
+                     [&](const pb::Backend& backend) {
+                       return backend.has_override() && IsOnlyForeign(backend, owner, command);
+                     });
+}
 
 absl::StatusOr<WritePlan> PlanApplyState(const Arguments& arguments,
                                          const ApplyFileCommand& command, const pb::State& file,

@@ -14,11 +14,16 @@
 
 namespace sidelb::client {
 
-// What exists at the daemon, for --prune.
+// What exists at the daemon.
 struct CurrentState {
   pb::State state;
   uint64_t revision = 0;
 };
+
+// Whether PlanApplyState() must know what exists: to prune, or because the file holds overrides of
+// backends that only other owners claim, which may not exist here.
+bool NeedsCurrentState(const Arguments& arguments, const ApplyFileCommand& command,
+                       const pb::State& file);
 
 // `file` is for errors, which are UsageError() and name the object at fault: a backend without pool
 // or address, an object that stands twice.
@@ -26,9 +31,10 @@ struct CurrentState {
 // Claims of other owners than the caller's are left out with a warning that counts them, or become
 // the caller's with --adopt; of several claims of one backend the first is taken then. A backend
 // that has no claim in the file is claimed by the caller.
-// With --prune (`current` must be given) the caller's backends of every pool become exactly those
+// With --prune the caller's backends of every pool become exactly those
 // of the file, and listeners and pools that it does not name are removed. A pool in which other
 // owners claim backends is kept, with a warning.
+// REQUIRES: `current` is given where NeedsCurrentState().
 absl::StatusOr<WritePlan> PlanApplyState(const Arguments& arguments,
                                          const ApplyFileCommand& command, const pb::State& file,
                                          const std::optional<CurrentState>& current);

@@ -64,8 +64,9 @@ void AddOnTimeoutOption(CLI::App* app, std::optional<pb::DrainAction>* on_timeou
 }
 
 void AddPoolOptions(CLI::App* app, PoolAttributes* attributes) {
-  AddParsed(app, "--mode", "MODE", "round-robin (the default) or least-connections", ParseMode,
-            StoreTo(&attributes->mode));
+  AddParsed(app, "--mode", "MODE",
+            "round-robin (the default), least-connections, p2c, random, source-hash or maglev",
+            ParseMode, StoreTo(&attributes->mode));
   AddParsed(app, "--drain-timeout", "DURATION",
             "How long the sessions of a removed backend may go on, 30s", ParseDuration,
             StoreTo(&attributes->drain_timeout));

@@ -140,7 +140,8 @@ Example:
   const auto command = std::make_shared<SetModeCommand>();
   const auto text = std::make_shared<std::string>();
   AddPositional(mode, "POOL", &command->pool, "The pool");
-  AddPositional(mode, "MODE", text.get(), "round-robin or least-connections");
+  AddPositional(mode, "MODE", text.get(),
+                "round-robin, least-connections, p2c, random, source-hash or maglev");
   mode->callback([command, text, arguments] {
     if (command->pool.empty() || text->empty()) FailUsage("mode", "needs POOL and MODE");
     CheckName("POOL", command->pool);

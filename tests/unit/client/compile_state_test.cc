@@ -129,6 +129,37 @@ TEST(PlanApplyStateTest, MakesOneOpOfEqualOverrides) {
   EXPECT_TRUE(plan->request.ops(2).set_override().override().has_weight());
 }
 
+TEST(PlanApplyStateTest, OverridesForeignBackendsOnlyWhereTheyExist) {
+  const pb::State file = StateOf(R"(
+    backends { pool: "web" address: "10.0.0.5:80" claims { owner: "static" } override { weight: 1 } }
+    backends { pool: "web" address: "10.0.0.6:80" claims { owner: "static" } override { weight: 1 } })");
+  const CurrentState current = {StateOf(R"(
+    backends { pool: "web" address: "10.0.0.6:80" claims { owner: "static" } })"),
+                                812};
+
+  const auto plan = PlanApplyState(Arguments(), {"f"}, file, current);
+
+  EXPECT_TRUE(NeedsCurrentState(Arguments(), {"f"}, file));
+  ASSERT_THAT(OpsOf(plan->request), ElementsAre("override web"));
+  EXPECT_THAT(plan->request.ops(0).set_override().selector().addresses(),
+              ElementsAre("10.0.0.6:80"));
+  EXPECT_FALSE(plan->request.has_expected_revision());
+  EXPECT_THAT(
+      plan->warnings,
+      ElementsAre("the override of backend/web/10.0.0.5:80 is left out: there is no such backend",
+                  HasSubstr("2 claims of static left out")));
+}
+
+TEST(NeedsCurrentStateTest, OnlyToPruneAndForForeignOverrides) {
+  const pb::State own = StateOf(R"(
+    backends { pool: "web" address: "10.0.0.5:80" claims { owner: "api:cli" } override { weight: 1 } }
+    backends { pool: "web" address: "10.0.0.6:80" override { weight: 1 } }
+    backends { pool: "web" address: "10.0.0.7:80" claims { owner: "static" } })");
+
+  EXPECT_FALSE(NeedsCurrentState(Arguments(), {"f"}, own));
+  EXPECT_TRUE(NeedsCurrentState(Arguments(), {"f", true}, own));
+}
+
 TEST(PlanApplyStateTest, DoesNotBringBackWhatIsLeaving) {
   const pb::State file = StateOf(R"(
     pools { name: "web" }
