@@ -484,6 +484,14 @@ class TestCase(unittest.TestCase):
         failed = [r for r in requests if r.error is not None]
         self.assertEqual(failed, [], f"{len(failed)} of {len(requests)} requests failed")
 
+    def assert_reset(self, address):
+        """A connection is accepted and reset; the RST may come before connect() returns."""
+        try:
+            end = self.open_session(address).wait_for_end()
+        except ConnectionResetError:
+            end = "reset"
+        self.assertEqual(end, "reset")
+
     def assert_refused(self, address):
         with self.assertRaises(ConnectionRefusedError):
             socket.create_connection(split_address(address), LIMIT).close()

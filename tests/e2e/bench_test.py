@@ -1,0 +1,46 @@
+"""The comparison measures SideLB: a short run through the real daemon gives every figure."""
+
+import json
+import subprocess
+import sys
+import unittest
+
+from harness import BIN, LIMIT, ROOT, main
+
+
+@unittest.skipUnless((BIN / "sidelb-load").exists(), "built without SIDELB_BENCH")
+class Compare(unittest.TestCase):
+
+    def compare(self, *arguments):
+        return subprocess.run(
+            [sys.executable, ROOT / "bench/compare.py", "--bin", BIN, *arguments],
+            capture_output=True, text=True, timeout=LIMIT, check=False)
+
+    def test_a_short_run_measures_every_scenario_through_the_daemon(self):
+        done = self.compare("--full", "--proxies", "sidelb", "--rounds", "1", "--seconds", "0.1",
+                            "--idle", "50", "-o", "json")
+
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = json.loads(done.stdout)
+        self.assertEqual([row["scenario"] for row in report["rows"]], ["setup", "rtt", "down", "up"])
+        for row in report["rows"]:
+            self.assertGreater(row["median"]["sidelb"], 0)
+            self.assertGreater(row["units_per_second"]["sidelb"], 0)
+        self.assertIn("sidelb", report["idle_bytes"])
+
+    def test_a_daemon_that_does_not_start_is_an_error_with_its_words(self):
+        done = self.compare("--proxies", "sidelb", "--rounds", "1", "--seconds", "0.1",
+                            "--sidelb-command", "{program} no-such-argument=1")
+
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no-such-argument", done.stderr)
+
+    def test_an_unknown_scenario_names_itself_and_what_is_allowed(self):
+        done = self.compare("--scenarios", "tpc")
+
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("'tpc'; allowed: setup, rtt, down, up", done.stderr)
+
+
+if __name__ == "__main__":
+    main()
