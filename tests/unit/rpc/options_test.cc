@@ -1,0 +1,268 @@
+// Arguments and environment of the daemon, and what it says of wrong ones.
+#include "server/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "server/log.h"
+#include "spdlog/details/log_msg.h"
+
+namespace sidelb::server {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+using Arguments = std::vector<std::string>;
+using Variables = std::map<std::string, std::string>;
+
+std::variant<Options, Exit> Parse(const Arguments& arguments, const Variables& variables = {}) {
+  return ParseOptions(arguments,
+                      {.get_variable = [&](const char* name) -> std::optional<std::string> {
+                         const auto found = variables.find(name);
+                         if (found == variables.end()) return std::nullopt;
+                         return found->second;
+                       },
+                       .cpus = 3});
+}
+
+Options Good(const Arguments& arguments, const Variables& variables = {}) {
+  const auto parsed = Parse(arguments, variables);
+  if (const Exit* exit = std::get_if<Exit>(&parsed)) {
+    ADD_FAILURE() << exit->text;
+    return {};
+  }
+  return std::get<Options>(parsed);
+}
+
+// The text for stderr of arguments that must be refused.
+std::string Refused(const Arguments& arguments, const Variables& variables = {}) {
+  const auto parsed = Parse(arguments, variables);
+  const Exit* exit = std::get_if<Exit>(&parsed);
+  if (exit == nullptr) {
+    ADD_FAILURE() << "accepted: " << ::testing::PrintToString(arguments);
+    return "";
+  }
+  EXPECT_EQ(exit->code, 2);
+  return exit->text;
+}
+
+TEST(OptionsTest, NothingMeansAnEmptyStart) {
+  const Options options = Good({});
+  EXPECT_FALSE(options.bind);
+  EXPECT_THAT(options.backends, IsEmpty());
+  EXPECT_EQ(options.mode, Mode::kRoundRobin);
+  EXPECT_EQ(options.shards, 3u);
+  EXPECT_EQ(options.max_connections, 0u);
+  EXPECT_FALSE(options.control);
+  EXPECT_THAT(options.default_sockets, ElementsAre("/run/sidelb/control.sock"));
+  EXPECT_EQ(options.log_level, LogLevel::kInfo);
+  EXPECT_EQ(options.log_format, LogFormat::kText);
+  EXPECT_EQ(options.drain_timeout, absl::Seconds(25));
+  EXPECT_EQ(options.drain_delay, absl::ZeroDuration());
+}
+
+void ExpectStandalone(const Options& options) {
+  ASSERT_TRUE(options.bind);
+  EXPECT_EQ(options.bind->ToString(), "127.0.0.1:8080");
+  EXPECT_EQ(options.mode, Mode::kLeastConnections);
+  ASSERT_EQ(options.backends.size(), 2u);
+  EXPECT_EQ(options.backends[0].ToString(), "10.0.0.5:80");
+  EXPECT_EQ(options.backends[1].ToString(), "[2001:db8::6]:80");
+}
+
+constexpr char kBackends[] = "10.0.0.5:80,[2001:db8::6]:80";
+
+TEST(OptionsTest, WordsInAnyOrder) {
+  const std::string backends = std::string("backends=") + kBackends;
+  ExpectStandalone(Good({"127.0.0.1:8080", "mode=least-connections", "proto=tcp", backends}));
+  ExpectStandalone(Good({"127.0.0.1:8080", backends, "proto=tcp", "mode=least_connections"}));
+  ExpectStandalone(Good({"mode=leastconn", backends, "127.0.0.1:8080"}));
+}
+
+TEST(OptionsTest, FlagsSayTheSame) {
+  ExpectStandalone(Good({"--bind", "127.0.0.1:8080", "--mode", "least-connections", "--proto",
+                         "tcp", "--backends", kBackends}));
+  ExpectStandalone(Good({"--bind=127.0.0.1:8080", "--mode=least-connections",
+                         std::string("--backends=") + kBackends}));
+}
+
+TEST(OptionsTest, VariablesSayTheSame) {
+  ExpectStandalone(Good({}, {{"SIDELB_BIND_ADDR", "127.0.0.1:8080"},
+                             {"SIDELB_MODE", "least-connections"},
+                             {"SIDELB_PROTO", "tcp"},
+                             {"SIDELB_BACKENDS", kBackends}}));
+}
+
+TEST(OptionsTest, ArgumentsWinOverVariables) {
+  const Variables variables = {{"SIDELB_BIND_ADDR", "127.0.0.1:1"},
+                               {"SIDELB_MODE", "nonsense"},
+                               {"SIDELB_PROTO", "udp"},
+                               {"SIDELB_BACKENDS", "10.9.9.9:9"}};
+  ExpectStandalone(
+      Good({"127.0.0.1:8080", "mode=least-connections", "--proto", "tcp", "--backends", kBackends},
+           variables));
+}
+
+TEST(OptionsTest, AnEmptyVariableIsNone) {
+  EXPECT_FALSE(Good({}, {{"SIDELB_BIND_ADDR", ""}, {"SIDELB_RING_DOMAIN", ""}}).bind);
+}
+
+TEST(OptionsTest, ReadsIpv6AddressesAndPortZero) {
+  EXPECT_EQ(Good({"[::1]:8080"}).bind->ToString(), "[::1]:8080");
+  EXPECT_EQ(Good({"[::]:0"}).bind->ToString(), "[::]:0");
+}
+
+TEST(OptionsTest, ReadsEveryFlag) {
+  const Options options =
+      Good({"--shards", "7", "--max-connections", "1000", "--control", "127.0.0.1:0", "--log-level",
+            "debug", "--log-format", "json", "--drain-timeout", "1m30s", "--drain-delay", "500ms"});
+  EXPECT_EQ(options.shards, 7u);
+  EXPECT_EQ(options.max_connections, 1'000u);
+  EXPECT_EQ(options.control->ToString(), "127.0.0.1:0");
+  EXPECT_EQ(options.log_level, LogLevel::kDebug);
+  EXPECT_EQ(options.log_format, LogFormat::kJson);
+  EXPECT_EQ(options.drain_timeout, absl::Seconds(90));
+  EXPECT_EQ(options.drain_delay, absl::Milliseconds(500));
+}
+
+TEST(OptionsTest, TheRuntimeFolderOfTheUserIsTheSecondPlace) {
+  EXPECT_THAT(Good({}, {{"XDG_RUNTIME_DIR", "/run/user/7"}}).default_sockets,
+              ElementsAre("/run/sidelb/control.sock", "/run/user/7/sidelb/control.sock"));
+}
+
+TEST(OptionsTest, AnEndpointForOtherMachinesMustBeAskedForTwice) {
+  EXPECT_THAT(Refused({"--control", "0.0.0.0:7000"}),
+              AllOf(HasSubstr("--control 0.0.0.0:7000"), HasSubstr("--control-insecure")));
+  EXPECT_EQ(Good({"--control", "0.0.0.0:7000", "--control-insecure"}).control->ToString(),
+            "0.0.0.0:7000");
+}
+
+TEST(OptionsTest, HelpAndVersionEndWithZero) {
+  const auto help = Parse({"--help"});
+  EXPECT_EQ(std::get<Exit>(help).code, 0);
+  for (const char* flag : {"--bind",
+                           "--mode",
+                           "--proto",
+                           "--backends",
+                           "--ring-domain",
+                           "--shards",
+                           "--max-connections",
+                           "--control",
+                           "--control-insecure",
+                           "--log-level",
+                           "--log-format",
+                           "--drain-timeout",
+                           "--drain-delay",
+                           "--version",
+                           "--help",
+                           "SIDELB_BIND_ADDR",
+                           "SIDELB_BACKENDS",
+                           "SIDELB_MODE",
+                           "SIDELB_PROTO",
+                           "SIDELB_RING_DOMAIN"}) {
+    EXPECT_THAT(std::get<Exit>(help).text, HasSubstr(flag));
+  }
+  const auto version = Parse({"--version"});
+  EXPECT_EQ(std::get<Exit>(version).code, 0);
+  EXPECT_EQ(std::get<Exit>(version).text, "sidelb " SIDELB_VERSION "\n");
+}
+
+// Arguments, and what the refusal must say: what was written, and what is allowed.
+struct WrongArguments {
+  Arguments arguments;
+  std::string written;
+  std::string allowed;
+};
+
+TEST(OptionsTest, AWrongArgumentNamesItselfAndWhatIsAllowed) {
+  const std::string at = "127.0.0.1:8080";
+  const std::vector<WrongArguments> cases = {
+      {{"127.0.0.1"}, "127.0.0.1", "IP:PORT"},
+      {{"localhost:8080"}, "localhost:8080", "IP:PORT"},
+      {{"--bind", "8080"}, "--bind 8080", "IP:PORT"},
+      {{at, "127.0.0.1:8081"}, "127.0.0.1:8081", "write one of them"},
+      {{at, "--bind", at}, "--bind 127.0.0.1:8080", "write one of them"},
+      {{at, "mode=fastest"}, "mode=fastest", "round-robin, least-connections"},
+      {{at, "--mode", "fastest"}, "--mode fastest", "round-robin, least-connections"},
+      {{at, "mode=maglev"}, "mode=maglev", "later version; allowed: round-robin"},
+      {{at, "mode="}, "mode=", "round-robin, least-connections"},
+      {{at, "mode=rr", "mode=rr"}, "mode=rr", "write one of them"},
+      {{at, "proto=udp"}, "proto=udp", "later version; allowed: tcp"},
+      {{at, "proto=sctp"}, "proto=sctp", "allowed: tcp"},
+      {{at, "ring_domain=web.example:80"}, "ring_domain=web.example:80", "later version"},
+      {{at, "--ring-domain", "web.example:80"}, "--ring-domain web.example:80", "later version"},
+      {{at, "backends="}, "backends=", "IP:PORT,IP:PORT"},
+      {{at, "backends=10.0.0.5"}, "'10.0.0.5'", "IP:PORT"},
+      {{at, "backends=10.0.0.5:80,"}, "backends=10.0.0.5:80,", "IP:PORT"},
+      {{at, "backends=10.0.0.5:0"}, "'10.0.0.5:0'", "1 to 65535"},
+      {{at, "backends=10.0.0.5:80,10.0.0.5:80"}, "10.0.0.5:80", "twice"},
+      {{at, "backend=10.0.0.5:80"}, "backend=10.0.0.5:80", "mode=, proto=, backends="},
+      {{at, "=x"}, "=x", "mode=, proto=, backends="},
+      {{"mode=rr"}, "mode=rr", "write IP:PORT first"},
+      {{"backends=10.0.0.5:80"}, "backends=10.0.0.5:80", "write IP:PORT first"},
+      {{"--proto", "tcp"}, "--proto tcp", "write IP:PORT first"},
+      {{"--shards", "0"}, "--shards 0", "1 to 256"},
+      {{"--shards", "257"}, "--shards 257", "1 to 256"},
+      {{"--shards", "two"}, "--shards two", "1 to 256"},
+      {{"--shards=-1"}, "--shards -1", "1 to 256"},
+      {{"--max-connections", "0"}, "--max-connections 0", "1 to"},
+      {{"--max-connections", "1e6"}, "--max-connections 1e6", "1 to"},
+      {{"--max-connections", "99999999999999999999"}, "99999999999999999999", "1 to"},
+      {{"--control", "7000"}, "'7000'", "unix:PATH or IP:PORT"},
+      {{"--control", "example.com:7000"}, "'example.com:7000'", "unix:PATH or IP:PORT"},
+      {{"--drain-timeout", "25"}, "--drain-timeout 25", "25s"},
+      {{"--drain-timeout=-1s"}, "--drain-timeout -1s", "0s to 24h"},
+      {{"--drain-delay", "inf"}, "--drain-delay inf", "0s to 24h"},
+      {{"--log-level", "loud"}, "--log-level loud", "trace, debug, info, warning, error"},
+      {{"--log-format", "xml"}, "--log-format xml", "text, json"},
+      {{"--nonsense"}, "--nonsense", "--help"},
+      {{"--mode"}, "--mode", "--help"},
+      {{"--shards", "1", "--shards", "2"}, "--shards", "--help"},
+  };
+  for (const WrongArguments& wrong : cases) {
+    EXPECT_THAT(Refused(wrong.arguments),
+                AllOf(HasSubstr("sidelb: "), HasSubstr(wrong.written), HasSubstr(wrong.allowed)));
+  }
+}
+
+TEST(OptionsTest, AWrongVariableIsNamed) {
+  const Variables at = {{"SIDELB_BIND_ADDR", "127.0.0.1:80"}};
+  const auto with = [&at](const char* name, const char* value) {
+    Variables variables = at;
+    variables[name] = value;
+    return variables;
+  };
+  EXPECT_THAT(Refused({}, with("SIDELB_BIND_ADDR", "x")), HasSubstr("SIDELB_BIND_ADDR=x"));
+  EXPECT_THAT(Refused({}, with("SIDELB_MODE", "x")), HasSubstr("SIDELB_MODE=x"));
+  EXPECT_THAT(Refused({}, with("SIDELB_PROTO", "udp")), HasSubstr("SIDELB_PROTO=udp"));
+  EXPECT_THAT(Refused({}, with("SIDELB_BACKENDS", "x")), HasSubstr("SIDELB_BACKENDS=x"));
+  EXPECT_THAT(Refused({}, with("SIDELB_RING_DOMAIN", "x:1")), HasSubstr("SIDELB_RING_DOMAIN=x:1"));
+  EXPECT_THAT(Refused({}, {{"SIDELB_MODE", "rr"}}), HasSubstr("SIDELB_MODE=rr"));
+}
+
+TEST(LogTest, JsonStringsAreEscaped) {
+  EXPECT_EQ(JsonEscape("plain \u00e9"), "plain \u00e9");
+  EXPECT_EQ(JsonEscape("a\"b\\c\nd\te\x01"), "a\\\"b\\\\c\\nd\\te\\u0001");
+}
+
+TEST(LogTest, AJsonLineHoldsTimeLevelAndMessage) {
+  const auto time = spdlog::log_clock::time_point(std::chrono::milliseconds(1'500));
+  spdlog::details::log_msg message(time, spdlog::source_loc{}, "sidelb", spdlog::level::warn,
+                                   "say \"hi\"");
+  spdlog::memory_buf_t line;
+  MakeJsonFormatter()->format(message, line);
+  EXPECT_EQ(std::string(line.data(), line.size()),
+            "{\"time\":\"1970-01-01T00:00:01.500Z\",\"level\":\"warning\","
+            "\"message\":\"say \\\"hi\\\"\"}\n");
+}
+
+}  // namespace
+}  // namespace sidelb::server
