@@ -19,7 +19,8 @@ absl::Status RevisionMismatch(std::string_view path, uint64_t expected, uint64_t
       absl::StatusCode::kAborted,
       fmt::format("{}: {} was expected, it is {}", path, expected, current),
       {.reason = "REVISION_MISMATCH",
-       .metadata = {{"current", std::to_string(current)}, {"expected", std::to_string(expected)}}});
+       .metadata = {{"current", std::to_string(current)}, {"expected", std::to_string(expected)}},
+       .violations = {{std::string(path), fmt::format("it is {}", current)}}});
 }
 
 }  // namespace
