@@ -18,8 +18,8 @@ using ListenerId = uint64_t;  // never reused while the process lives
 // Totals of one listener on one shard. Raised by that shard, read by any thread.
 struct alignas(64) ListenerCounters {
   Counter accepted;
-  Counter bytes_in;                               // from downstream
-  Counter bytes_out;                              // to downstream
+  Counter bytes_in;   // from downstream
+  Counter bytes_out;  // to downstream
   Counter datagrams_in;
   Counter datagrams_out;
   Counter datagrams_dropped;  // no session for them, or the kernel took them not
