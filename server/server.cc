@@ -10,6 +10,7 @@
 
 #include "absl/time/clock.h"
 #include "fmt/format.h"
+#include "server/control/errors.h"
 #include "server/providers/static_provider.h"
 #include "spdlog/spdlog.h"
 
@@ -85,7 +86,11 @@ absl::Status Server::ApplyStandalone() {
   control::ApplyRequest request = providers::MakeStaticRequest(
       {.bind = *options_.bind, .mode = options_.mode, .backends = options_.backends});
   request.wait_timeout = kStartWait;
-  return Apply(controller_.get(), std::move(request)).status();
+  const absl::Status status = Apply(controller_.get(), std::move(request)).status();
+  // Who starts the daemon wrote arguments, no ops: without the path of the field.
+  const auto details = control::GetErrorDetails(status);
+  if (!details.has_value() || details->violations.empty()) return status;
+  return absl::Status(status.code(), details->violations.front().description);
 }
 
 void Server::LogLimits() const {
