@@ -47,7 +47,8 @@ class PipePool {
   void Return(std::unique_ptr<Pipe> pipe);
 
  private:
-  static constexpr size_t kKept = 32;  // idle pipes that a shard keeps open
+  static constexpr int kPipeBytes = 256 * 1024;  // what one turn of a relay may move
+  static constexpr size_t kKept = 32;            // idle pipes that a shard keeps open
 
   PipeBudget& budget_;
   std::vector<std::unique_ptr<Pipe>> idle_;
