@@ -110,6 +110,7 @@ void ControlLoop::Stop() {
   }
   // Behind all that was posted before.
   boost::asio::post(io_, [this] {
+    is_stopping_ = true;
     FailAll();
     timer_.cancel();
     work_.reset();
@@ -326,7 +327,8 @@ absl::Time ControlLoop::NextTick(absl::Time now) const {
 
 // Sets the timer, unless it is set for an earlier time.
 void ControlLoop::WakeBy(absl::Time time) {
-  if (time >= tick_time_) return;
+  // The timer may be about to fire while the loop ends: setting it anew would keep the loop alive.
+  if (time >= tick_time_ || is_stopping_) return;
   tick_time_ = time;
   const absl::Duration rest = std::clamp(time - Now(), absl::ZeroDuration(), kLongestSleep);
   timer_.expires_after(absl::ToChronoNanoseconds(rest));

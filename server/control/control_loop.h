@@ -37,8 +37,6 @@ class ControlLoop {
   // Answers what waits. Idempotent.
   void Stop();
 
-  const std::string& epoch() const { return epoch_; }  // any thread
-
   void Apply(ApplyRequest request, Controller::ApplyCallback callback);
   void GetState(Filter filter, uint64_t min_revision, absl::Time deadline,
                 Controller::StateCallback callback);
@@ -99,6 +97,7 @@ class ControlLoop {
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   boost::asio::steady_timer timer_;
+  bool is_stopping_ = false;
   absl::Time tick_time_ = absl::InfiniteFuture();  // for which timer_ is set
   // In this order, so that the data plane ends before what its shards point to.
   std::unique_ptr<LiveState> live_;
