@@ -18,6 +18,7 @@ namespace {
 // A page holds up to 2000 objects; with many tags that can exceed gRPC's default of 4 MiB.
 constexpr int kMaxReceiveBytes = 64 << 20;
 constexpr absl::Duration kDefaultWait = absl::Seconds(5);
+constexpr absl::Duration kLongestDrain = absl::Hours(1);
 // Longer than any wait that makes sense, and short enough for every clock's arithmetic.
 constexpr absl::Duration kMaxTimeout = absl::Hours(24 * 365);
 
@@ -159,7 +160,9 @@ absl::Duration WaitTime(const pb::ApplyRequest& request) {
   if (request.validate_only() || request.wait() == pb::WAIT_FOR_COMMITTED) {
     return absl::ZeroDuration();
   }
-  if (!request.has_wait_timeout()) return kDefaultWait;
+  if (!request.has_wait_timeout()) {
+    return request.wait() == pb::WAIT_FOR_DRAINED ? kLongestDrain : kDefaultWait;
+  }
   const absl::Duration wait = absl::Seconds(request.wait_timeout().seconds()) +
                               absl::Nanoseconds(request.wait_timeout().nanos());
   return std::max(wait, absl::ZeroDuration());

@@ -66,8 +66,9 @@ class Client {
   const std::unique_ptr<Connection> connection_;
 };
 
-// How long the daemon holds back the answer to `request` at most: its wait_timeout, the default of
-// 5 s where it names none, nothing when it waits for nothing.
+// How long the daemon holds back the answer to `request` at most: its wait_timeout; where it names
+// none, 5 s, or for DRAINED 1 h, because the daemon then goes by drains that the client does not
+// know; nothing when it waits for nothing.
 absl::Duration WaitTime(const pb::ApplyRequest& request);
 
 }  // namespace sidelb::client

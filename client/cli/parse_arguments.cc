@@ -171,6 +171,8 @@ bool IsRead(const Command& command) {
          std::holds_alternative<VersionCommand>(command);
 }
 
+constexpr char kVersion[] = "sidelb-cli " SIDELB_VERSION;
+
 }  // namespace
 
 absl::StatusOr<std::variant<Arguments, HelpText>> ParseArguments(
@@ -181,6 +183,7 @@ absl::StatusOr<std::variant<Arguments, HelpText>> ParseArguments(
   root.formatter(help);
   root.footer(kFooter);
   root.set_help_flag("-h,--help", "Print this help; also after each verb");
+  root.set_version_flag("--version", kVersion, "Print the version of this program");
   root.require_subcommand(1);
   AddGlobalOptions(&root, &arguments.global);
   const std::vector<CLI::Option*> write_options = AddWriteOptions(&root, &arguments);
@@ -197,6 +200,8 @@ absl::StatusOr<std::variant<Arguments, HelpText>> ParseArguments(
     root.parse(reversed);
   } catch (const CLI::CallForHelp&) {
     return HelpText{root.help()};
+  } catch (const CLI::CallForVersion&) {
+    return HelpText{fmt::format("{}\n", kVersion)};
   } catch (const CLI::RequiredError&) {
     // What stands where the verb or the noun should be.
     const std::vector<std::string> unknown = root.remaining(/*recurse=*/true);

@@ -15,13 +15,6 @@
 namespace sidelb {
 namespace {
 
-int SocketError(int fd) {
-  int error = 0;
-  socklen_t size = sizeof(error);
-  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
-  return error;
-}
-
 ProbeReason ReasonOf(int error) {
   if (Faults::IsLocal(error) && error != ENETUNREACH) return ProbeReason::kLocal;
   switch (error) {
@@ -75,7 +68,7 @@ void Probe::OnTimer() {
 void Probe::OnEvents(uint32_t events, unsigned) {
   if (!fd_.is_open()) return;
   if ((events & EPOLLERR) != 0) {
-    if (const int error = SocketError(fd_.get()); error != 0) {
+    if (const int error = TakeSocketError(fd_.get()); error != 0) {
       return Fail(error, is_connected_ ? "receive" : "connect");
     }
   }

@@ -10,18 +10,12 @@
 #include <cstring>
 #include <utility>
 
+#include "dataplane/net/socket_options.h"
+
 namespace sidelb {
 namespace {
 
 constexpr uint32_t kEnds = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-
-// The pending error of a socket; reading it clears it.
-int TakeSocketError(int fd) {
-  int error = 0;
-  socklen_t size = sizeof(error);
-  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
-  return error;
-}
 
 }  // namespace
 

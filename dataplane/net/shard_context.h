@@ -10,6 +10,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "dataplane/base/faults.h"
 #include "dataplane/base/intrusive_list.h"
+#include "dataplane/base/random.h"
 #include "dataplane/net/admission.h"
 #include "dataplane/net/poller.h"
 #include "dataplane/net/relay.h"
@@ -52,14 +53,6 @@ struct ShardContext {
   const PoolSnapshot* FindPool(PoolId id) const {
     const auto found = pools.find(id);
     return found == pools.end() ? nullptr : found->second.get();
-  }
-
-  // SplitMix64: good enough to spread picks, not a secret.
-  uint64_t NextRandom() {
-    uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
   }
 
   const size_t index;

@@ -97,6 +97,13 @@ int OpenUdpUpstream(const Address& address, UniqueFd* fd) {
 
 void SetUpstreamOptions(int fd, const ListenerSettings& settings) { SetLiveness(fd, settings); }
 
+int TakeSocketError(int fd) {
+  int error = 0;
+  socklen_t size = sizeof(error);
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
+  return error;
+}
+
 void CloseWithReset(UniqueFd* fd) {
   if (!fd->is_open()) return;
   const linger reset{.l_onoff = 1, .l_linger = 0};

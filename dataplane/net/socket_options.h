@@ -31,6 +31,9 @@ int OpenUdpUpstream(const Address& address, UniqueFd* fd);
 // Keepalive and TCP_USER_TIMEOUT of an upstream socket; set late, because most sessions are short.
 void SetUpstreamOptions(int fd, const ListenerSettings& settings);
 
+// The pending error of a socket (an errno, or 0); reading it clears it.
+int TakeSocketError(int fd);
+
 // Closes with RST instead of FIN.
 void CloseWithReset(UniqueFd* fd);
 

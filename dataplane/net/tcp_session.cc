@@ -19,14 +19,6 @@ constexpr uint64_t kDeliveryCheckMs = 20;
 constexpr uint64_t kDeliveryLimitMs = 30'000;  // where the half-close timeout is off
 constexpr uint32_t kMaxAttempts = 8;
 
-// The pending error of a socket; reading it clears it.
-int SocketError(int fd) {
-  int error = 0;
-  socklen_t size = sizeof(error);
-  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
-  return error;
-}
-
 CloseReason BrokenReason(Side side, int error) {
   if (side == Side::kDownstream) {
     return error == ETIMEDOUT ? CloseReason::kDownstreamTimeout : CloseReason::kDownstreamReset;
@@ -94,7 +86,7 @@ bool TcpSession::PickBackend() {
   }
   const PickResult picked =
       pool->Pick({.client = &client_,
-                  .random = shard_.NextRandom(),
+                  .random = NextRandom(&shard_.random_state),
                   .tried = absl::MakeConstSpan(tried_.get(), tried_ == nullptr ? 0 : attempts_)});
   if (picked.backend == nullptr) {
     // With a failed attempt behind it, that is the reason.
@@ -113,7 +105,7 @@ bool TcpSession::PickBackend() {
 
 void TcpSession::OnConnectEvents(uint32_t events) {
   if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
-    int error = SocketError(upstream_.get());
+    int error = TakeSocketError(upstream_.get());
     // Told by a router on the way: it says nothing about this machine.
     if (error == ENETUNREACH) error = EHOSTUNREACH;
     if (error != 0 || (events & EPOLLHUP) != 0) {

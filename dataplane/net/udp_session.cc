@@ -94,7 +94,7 @@ bool UdpSession::Connect() {
   const PoolSnapshot* pool = shard_.FindPool(settings_->pool->id);
   failure_ = CloseReason::kNoBackend;
   if (pool == nullptr) return false;
-  PickRequest request{.client = &key_.client, .random = shard_.NextRandom()};
+  PickRequest request{.client = &key_.client, .random = NextRandom(&shard_.random_state)};
   // Not the one that refused, unless it is the only one.
   if (refused_by_ != nullptr) request.tried = absl::MakeConstSpan(&refused_by_, 1);
   PickResult picked = pool->Pick(request);
@@ -157,10 +157,7 @@ void UdpSession::LeaveBackend() {
 void UdpSession::OnEvents(uint32_t events, unsigned) {
   if (backend_ == nullptr) return;
   if ((events & EPOLLERR) != 0) {
-    int error = 0;
-    socklen_t size = sizeof(error);
-    getsockopt(upstream_.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error == ECONNREFUSED) return OnRefused();
+    if (TakeSocketError(upstream_.get()) == ECONNREFUSED) return OnRefused();
   }
   if ((events & EPOLLIN) != 0) ReceiveAnswers();
 }

@@ -2,20 +2,13 @@
 
 #include <utility>
 
+#include "dataplane/base/random.h"
 #include "dataplane/pool/taking.h"
 
 namespace sidelb {
 namespace {
 
 constexpr int kTries = 4;  // draws before a scan
-
-// The next of a chain of random numbers (SplitMix64).
-uint64_t Next(uint64_t* state) {
-  uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
 
 // Whether `a` bears less than `b` for its weight.
 bool IsLessLoaded(const Member& a, const Member& b) {
@@ -32,7 +25,7 @@ PickResult RandomPicker::Pick(const PickRequest& request) const {
   uint64_t state = request.random;
   size_t index = 0;
   for (int i = 0; i < kTries; ++i) {
-    index = weights_.Sample(Next(&state));
+    index = weights_.Sample(NextRandom(&state));
     if (taking.Take(eligible_[index])) return {eligible_[index].backend, PickError::kNone};
   }
   return taking.Scan(eligible_, index + 1);
@@ -44,8 +37,8 @@ PickResult P2cPicker::Pick(const PickRequest& request) const {
   uint64_t state = request.random;
   size_t first = 0;
   for (int i = 0; i < kTries; ++i) {
-    first = weights_.Sample(Next(&state));
-    size_t second = weights_.Sample(Next(&state));
+    first = weights_.Sample(NextRandom(&state));
+    size_t second = weights_.Sample(NextRandom(&state));
     // Twice the same one: its neighbour, so that there are always two choices.
     if (second == first) second = (first + 1) % eligible_.size();
     if (IsLessLoaded(eligible_[second], eligible_[first])) std::swap(first, second);

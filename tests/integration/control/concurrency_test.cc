@@ -5,10 +5,13 @@
 #include <thread>
 
 #include "tests/integration/control/sync_controller.h"
+#include "tests/support/load.h"
 
 namespace sidelb::control {
 namespace {
 
+using testing::Answer;
+using testing::Load;
 using testing::TcpServer;
 using testing::TcpSocket;
 using testing::TestDataPlane;
@@ -18,45 +21,6 @@ constexpr int kRounds = 8;
 #else
 constexpr int kRounds = 30;
 #endif
-
-void Answer(TcpSocket& socket) {
-  while (socket.Receive(1) == "?") socket.Send("!");
-}
-
-// Clients that open, ask, are answered and close, until the end.
-class Load {
- public:
-  Load(const Address& address, int clients) {
-    for (int i = 0; i < clients; ++i) {
-      // Each from an address of its own, so that ports do not run out.
-      const Address source = At("127.0.0." + std::to_string(2 + i) + ":0");
-      threads_.emplace_back([this, address, source] {
-        while (!stop_) {
-          TcpSocket client = TcpSocket::Connect(address, source);
-          const bool good = client.is_open() && client.Send("?") && client.Receive(1) == "!";
-          ++(good ? good_ : failed_);
-        }
-      });
-    }
-  }
-  ~Load() { Stop(); }
-  void Stop() {
-    stop_ = true;
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
-  }
-  bool WaitFor(uint64_t more) {
-    const uint64_t goal = good_ + more;
-    return TestDataPlane::WaitUntil([&] { return good_ >= goal; });
-  }
-  uint64_t failed() const { return failed_; }
-
- private:
-  std::atomic<bool> stop_{false};
-  std::atomic<uint64_t> good_{0};
-  std::atomic<uint64_t> failed_{0};
-  std::vector<std::thread> threads_;
-};
 
 class UnderLoadTest : public ::testing::TestWithParam<Mode> {};
 

@@ -7,57 +7,19 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/load.h"
 #include "tests/support/tcp.h"
 #include "tests/support/test_data_plane.h"
 
 namespace sidelb {
 namespace {
 
+using testing::Answer;
 using testing::End;
+using testing::Load;
 using testing::TcpServer;
 using testing::TcpSocket;
 using testing::TestDataPlane;
-
-// Clients that open, ask, are answered and close, as fast as they can, until Stop().
-class Load {
- public:
-  Load(const Address& address, int clients) {
-    for (int i = 0; i < clients; ++i) {
-      // Each from an address of its own, so that ports do not run out.
-      const Address source = *Address::Parse("127.0.0." + std::to_string(2 + i) + ":0");
-      threads_.emplace_back([this, address, source] {
-        while (!stop_) {
-          TcpSocket client = TcpSocket::Connect(address, source);
-          const bool good = client.is_open() && client.Send("?") && client.Receive(1) == "!";
-          ++(good ? good_ : failed_);
-        }
-      });
-    }
-  }
-  ~Load() { Stop(); }
-
-  void Stop() {
-    stop_ = true;
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
-  }
-  // Returns when `n` more exchanges have succeeded.
-  bool WaitFor(uint64_t n) {
-    const uint64_t goal = good_ + n;
-    return TestDataPlane::WaitUntil([&] { return good_ >= goal; });
-  }
-  uint64_t failed() const { return failed_; }
-
- private:
-  std::atomic<bool> stop_{false};
-  std::atomic<uint64_t> good_{0};
-  std::atomic<uint64_t> failed_{0};
-  std::vector<std::thread> threads_;
-};
-
-void Answer(TcpSocket& socket) {
-  while (socket.Receive(1) == "?") socket.Send("!");
-}
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr int kRounds = 8;

@@ -1,4 +1,5 @@
 // Command lines that read, against a scripted daemon: what is printed, the exit code.
+#include "client/cli/parse_arguments.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/text_format.h"
 #include "google/protobuf/util/json_util.h"
@@ -185,6 +186,9 @@ TEST(VersionTest, NeedsNoDaemon) {
   ScriptedDaemon daemon;
 
   EXPECT_THAT(RunLine(&daemon, {"version"}).out, testing::StartsWith("sidelb-cli "));
+  const auto flag = ParseArguments({"--version"}, [](const char*) { return std::nullopt; });
+  ASSERT_TRUE(flag.ok());
+  EXPECT_EQ(std::get<HelpText>(*flag).text, RunLine(&daemon, {"version"}).out);
 }
 
 }  // namespace

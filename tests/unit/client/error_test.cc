@@ -88,6 +88,9 @@ TEST(WaitTimeTest, IsWhatTheDaemonMayHoldTheAnswerBack) {
   pb::ApplyRequest request;
   EXPECT_EQ(WaitTime(request), absl::Seconds(5));
 
+  request.set_wait(pb::WAIT_FOR_DRAINED);
+  EXPECT_EQ(WaitTime(request), absl::Hours(1));
+
   request.mutable_wait_timeout()->set_seconds(70);
   EXPECT_EQ(WaitTime(request), absl::Seconds(70));
 
