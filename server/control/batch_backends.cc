@@ -179,10 +179,11 @@ absl::Status Batch::Do(const SetOverride& op) {
   }
   if (auto status = ValidateSelector(op.selector, path + ".selector"); !status.ok()) return status;
   const Override& wanted = op.override;
-  const bool sets = wanted.admin_state.has_value() || wanted.weight.has_value();
-  const bool clears = op.clear || op.clear_admin_state || op.clear_weight;
+  const bool sets =
+      wanted.admin_state.has_value() || wanted.weight.has_value() || wanted.health.has_value();
+  const bool clears = op.clear || op.clear_admin_state || op.clear_weight || op.clear_health;
   if (!sets && !clears) {
-    return BadField(path + ".override", "empty; allowed: admin_state, weight, or a clear");
+    return BadField(path + ".override", "empty; allowed: admin_state, health, weight, or a clear");
   }
   if (wanted.weight.has_value()) {
     auto status = ValidateWeight(*wanted.weight, path + ".override.weight");
@@ -218,6 +219,8 @@ absl::Status Batch::Do(const SetOverride& op) {
       merged.drain.reset();
     }
     if (op.clear_weight) merged.weight.reset();
+    if (op.clear_health) merged.health.reset();
+    if (wanted.health.has_value()) merged.health = wanted.health;
     if (wanted.admin_state.has_value()) {
       merged.admin_state = wanted.admin_state;
       merged.drain = wanted.drain;
@@ -228,7 +231,7 @@ absl::Status Batch::Do(const SetOverride& op) {
       merged.set_by = request_.owner;
     }
     std::optional<Override> result_override;
-    if (merged.admin_state.has_value() || merged.weight.has_value()) result_override = merged;
+    if (merged.admin_state || merged.weight || merged.health) result_override = merged;
     if (result_override == backend->override) {
       ++result().unchanged;
       continue;

@@ -16,6 +16,7 @@ namespace sidelb::control {
 namespace {
 
 constexpr auto kTick = std::chrono::milliseconds(50);
+constexpr auto kOutlierTick = std::chrono::milliseconds(100);
 constexpr absl::Duration kDefaultWait = absl::Seconds(5);
 
 std::string MakeEpoch() {
@@ -61,6 +62,13 @@ absl::StatusOr<std::unique_ptr<ControlLoop>> ControlLoop::Start(
   if (!data_plane.ok()) return data_plane.status();
   loop->data_plane_ = *std::move(data_plane);
   loop->live_ = std::make_unique<LiveState>(*loop->data_plane_);
+  absl::StatusOr<std::unique_ptr<HealthChecker>> health =
+      HealthChecker::Start({.control = loop->io_.get_executor(),
+                            .on_reports = [self](std::vector<HealthReport> reports) {
+                              self->OnReports(std::move(reports));
+                            }});
+  if (!health.ok()) return health.status();
+  loop->health_ = *std::move(health);
   loop->state_ = ServerState::kServing;
   loop->thread_ = std::thread([self] { self->io_.run(); });
   pthread_setname_np(loop->thread_.native_handle(), "slb-control");
@@ -87,6 +95,7 @@ bool ControlLoop::Post(std::function<void()> function) {
 
 void ControlLoop::Stop() {
   if (!thread_.joinable()) return;
+  health_->Stop();
   data_plane_->Stop();
   is_stopped_ = true;
   boost::asio::post(io_, [this] {
@@ -137,6 +146,7 @@ void ControlLoop::Apply(ApplyRequest request, Controller::ApplyCallback callback
   waiting.deadline = std::min(now + patience, request.answer_by);
   if (change->has_changed) desired_ = std::move(change->next);
   waiting_.push_back(std::move(waiting));
+  FollowProbes();
   PublishNext();
   CheckWaiting(now);
 }
@@ -149,6 +159,18 @@ void ControlLoop::PublishNext() {
   }
   is_publishing_ = true;
   data_plane_->Publish(live_->Take(++seq_, desired_));
+}
+
+// Tells the health checker what the last change means for it.
+void ControlLoop::FollowProbes() {
+  if (auto gone = live_->TakeProbesToRemove(); !gone.empty()) health_->Remove(std::move(gone));
+  if (auto put = live_->TakeProbesToPut(); !put.empty()) health_->Put(std::move(put));
+  if (live_->CheckOutliers(desired_, absl::Now())) ScheduleTick(kOutlierTick);
+}
+
+void ControlLoop::OnReports(std::vector<HealthReport> reports) {
+  live_->OnReports(desired_, std::move(reports), absl::Now());
+  PublishNext();
 }
 
 void ControlLoop::OnApplied(uint64_t seq, uint64_t revision, std::vector<ListenError> errors) {
@@ -222,15 +244,15 @@ void ControlLoop::CheckWaiting(absl::Time now) {
     }
     it = waiting_reads_.erase(it);
   }
-  if (!waiting_.empty() || !waiting_reads_.empty()) ScheduleTick();
+  if (!waiting_.empty() || !waiting_reads_.empty()) ScheduleTick(kTick);
 }
 
 // ---- Time ----
 
-void ControlLoop::ScheduleTick() {
+void ControlLoop::ScheduleTick(std::chrono::milliseconds wait) {
   if (is_tick_scheduled_ || is_stopped_) return;
   is_tick_scheduled_ = true;
-  timer_.expires_after(kTick);
+  timer_.expires_after(wait);
   timer_.async_wait([this](const boost::system::error_code& error) {
     is_tick_scheduled_ = false;
     if (!error) Tick();
@@ -240,7 +262,8 @@ void ControlLoop::ScheduleTick() {
 void ControlLoop::Tick() {
   const absl::Time now = absl::Now();
   std::vector<BackendKey> freed;
-  if (live_->Tick(now, &freed)) ScheduleTick();
+  if (live_->Tick(now, &freed)) ScheduleTick(kTick);
+  FollowProbes();
   PublishNext();
   CheckWaiting(now);
   if (!draining_.has_value()) return;
@@ -249,7 +272,7 @@ void ControlLoop::Tick() {
   if ((left == 0 && is_closed) || now >= draining_->deadline) {
     std::exchange(draining_, std::nullopt)->callback(left);
   } else {
-    ScheduleTick();
+    ScheduleTick(kTick);
   }
 }
 

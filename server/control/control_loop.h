@@ -61,9 +61,11 @@ class ControlLoop {
 
   ControlLoop();
   void OnApplied(uint64_t seq, uint64_t revision, std::vector<ListenError> errors);
+  void OnReports(std::vector<HealthReport> reports);
   void PublishNext();
+  void FollowProbes();
   void Tick();
-  void ScheduleTick();
+  void ScheduleTick(std::chrono::milliseconds wait);
   bool Advance(Waiting* waiting, absl::Time now);
   void CheckWaiting(absl::Time now);
   bool CheckLeaving(Waiting* waiting);
@@ -76,6 +78,7 @@ class ControlLoop {
   bool is_tick_scheduled_ = false;
   std::unique_ptr<DataPlane> data_plane_;
   std::unique_ptr<LiveState> live_;
+  std::unique_ptr<HealthChecker> health_;
   DesiredState desired_;
   std::string epoch_;
   absl::Time start_time_;

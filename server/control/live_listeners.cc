@@ -32,6 +32,12 @@ ListenerSettings Settings(const ListenerSpec& spec, PoolId pool) {
   settings.connect_attempts = spec.connect_attempts.value_or(settings.connect_attempts);
   settings.idle_timeout = Ms(spec.idle_timeout, settings.idle_timeout);
   settings.half_close_timeout = Ms(spec.half_close_timeout, settings.half_close_timeout);
+  settings.transport = spec.protocol == Protocol::kUdp ? Transport::kUdp : Transport::kTcp;
+  settings.udp_policy = spec.udp_policy.value_or(settings.udp_policy);
+  settings.udp_session_timeout = Ms(spec.udp_session_timeout, settings.udp_session_timeout);
+  settings.udp_unanswered_timeout =
+      Ms(spec.udp_unanswered_timeout, settings.udp_unanswered_timeout);
+  settings.max_sessions_per_client = spec.max_sessions_per_client;
   if (spec.keepalive.has_value()) {
     const KeepaliveSpec& keepalive = *spec.keepalive;
     if (keepalive.idle) settings.keepalive_idle = absl::ToChronoSeconds(*keepalive.idle);
@@ -78,7 +84,9 @@ absl::StatusOr<LiveState::Openings> LiveState::Bind(const Change& change) const 
       break;
     }
     if (openings[name].takes_over != 0) continue;
-    absl::StatusOr<ListenerSockets> sockets = data_plane_.Bind(wanted->spec.address);
+    absl::StatusOr<ListenerSockets> sockets = data_plane_.Bind(
+        wanted->spec.address,
+        wanted->spec.protocol == Protocol::kUdp ? Transport::kUdp : Transport::kTcp);
     if (!sockets.ok()) {
       const std::string field = fmt::format("ops[{}].put_listener.address", op);
       return MakeError(absl::StatusCode::kFailedPrecondition,

@@ -56,6 +56,16 @@ std::vector<BackendKey> LiveState::Commit(const DesiredState& before, const Chan
       CommitListener(name, change.next.FindListener(name), &opening, &taken);
     }
   }
+  // Which pools are probed depends on the listeners that lead to them, too.
+  std::set<std::string> probed = change.pools;
+  for (const auto& [name, op] : change.listeners) {
+    for (const DesiredState* state : {&before, &change.next}) {
+      if (const ListenerObject* listener = state->FindListener(name)) {
+        probed.insert(listener->spec.pool);
+      }
+    }
+  }
+  for (const std::string& name : probed) SyncProbes(change.next, name);
   return leaving;
 }
 
@@ -235,6 +245,7 @@ bool LiveState::Tick(absl::Time now, std::vector<BackendKey>* freed) {
       // A change that names it must have been published and acknowledged as well.
       if (is_gone && !has_pending_ && in_flight_pools_.empty()) {
         pool->second.load->index.Detach(&live.backend->load);
+        StopProbing(live);
         freed->emplace_back(pool->first, it->first);
         it = backends.erase(it);
       } else {

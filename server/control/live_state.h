@@ -14,19 +14,27 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/time/time.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/health/health_checker.h"
+#include "dataplane/health/outlier_detector.h"
 #include "server/control/batch.h"
 
 namespace sidelb::control {
 
 struct LiveBackend {
   std::shared_ptr<Backend> backend;
-  Health health = Health::kUnknown;
+  Health health = Health::kUnknown;  // of its probes
   bool is_ejected = false;
+  std::optional<absl::Time> ejected_until;
+  ProbeId probe_id = 0;  // 0 = it is not probed
+  Address probed;
+  std::shared_ptr<const ProbeSettings> probe;
+  std::optional<HealthReport> report;  // the last one
   // The object that it was, without claims, while its last sessions drain; else null.
   std::shared_ptr<const BackendObject> removing;
   uint64_t removed_in_seq = 0;  // the publication that took it out; 0 = none yet
@@ -40,6 +48,9 @@ struct LivePool {
   std::unique_ptr<PoolLoad> load;
   absl::btree_map<Address, LiveBackend> backends;
   std::shared_ptr<const PoolSnapshot> published;
+  std::shared_ptr<const ProbeSettings> probe;  // null = its backends are not probed
+  OutlierDetector outliers;
+  uint64_t failures_seen = 0;
   uint64_t published_in_seq = 0;
   uint64_t removed_in_seq = 0;  // of the publication that took it from the shards; 0 = on them
 };
@@ -84,6 +95,14 @@ class LiveState {
   // again soon. *freed gets the backends that are gone for good.
   bool Tick(absl::Time now, std::vector<BackendKey>* freed);
 
+  // ---- Health (live_health.cc) ----
+  void OnReports(const DesiredState& desired, std::vector<HealthReport> reports, absl::Time now);
+  // What the health checker has to do since the last call.
+  std::vector<ProbeTarget> TakeProbesToPut() { return std::exchange(probes_to_put_, {}); }
+  std::vector<ProbeId> TakeProbesToRemove() { return std::exchange(probes_to_remove_, {}); }
+  // Ejects and takes back by failed connects. True when it should be called again soon.
+  bool CheckOutliers(const DesiredState& desired, absl::Time now);
+
   // Closes every listener: the first step of a shutdown.
   void CloseListeners();
 
@@ -97,6 +116,8 @@ class LiveState {
  private:
   void CommitListener(const std::string& name, const ListenerObject* wanted, Opening* opening,
                       std::set<ListenerId>* taken);
+  void SyncProbes(const DesiredState& desired, const std::string& name);
+  void StopProbing(LiveBackend& live);
   bool CommitBackend(const DesiredState& before, const Change& change, const BackendKey& key,
                      absl::Time now);
   LivePool& Pool(const std::string& name);
@@ -120,6 +141,14 @@ class LiveState {
   std::set<std::string> in_flight_pools_;
   std::set<std::string> resync_pools_;  // whose index is read anew at the next tick
   uint64_t acknowledged_seq_ = 0;
+
+  std::map<ProbeId, BackendKey> probe_keys_;
+  std::vector<ProbeTarget> probes_to_put_;
+  std::vector<ProbeId> probes_to_remove_;
 };
+
+// What is true of a backend's health, the operator's word included.
+Health EffectiveHealth(const BackendObject& object, const LiveBackend& live);
+HealthReason ReasonOf(const BackendObject& object, const LiveBackend& live);
 
 }  // namespace sidelb::control

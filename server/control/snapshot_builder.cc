@@ -34,9 +34,11 @@ std::shared_ptr<const PoolSnapshot> BuildSnapshot(
                        .max_connections = backend->effective.max_connections,
                        .admin_state = EffectiveAdminState(backend->effective),
                        .health = observed.health,
-                       .is_ejected = observed.is_ejected});
+                       .is_ejected = observed.is_ejected,
+                       .priority = static_cast<uint8_t>(backend->effective.priority)});
   }
-  return PoolSnapshot::Build(id, EffectiveMode(pool.object->spec), std::move(members), load);
+  return PoolSnapshot::Build(id, EffectiveMode(pool.object->spec), std::move(members), load,
+                             pool.object->spec.panic_percent);
 }
 
 }  // namespace sidelb::control
