@@ -204,6 +204,20 @@ absl::StatusOr<pb::State> ReadDescribed(const Invocation& invocation,
   return state;
 }
 
+// A line for each kind: "rpc:Apply" and "rpc:GetInfo" are "Can rpc:  Apply, GetInfo".
+void AddCapabilities(const pb::GetInfoResponse& info, FieldList* fields) {
+  std::map<std::string, std::vector<std::string>> kinds;
+  for (const std::string& capability : info.capabilities()) {
+    const size_t colon = capability.find(':');
+    const bool has_kind = colon != std::string::npos;
+    kinds[has_kind ? capability.substr(0, colon) : "other"].push_back(
+        has_kind ? capability.substr(colon + 1) : capability);
+  }
+  for (const auto& [kind, names] : kinds) {
+    fields->Add("Can " + kind, fmt::format("{}", fmt::join(names, ", ")));
+  }
+}
+
 }  // namespace
 
 ExitCode RunCommand(const Invocation& invocation, const DescribeCommand& command) {
@@ -251,8 +265,7 @@ ExitCode RunCommand(const Invocation& invocation, const InfoCommand&) {
   fields.Add("Limits", fmt::format("{} backends, {} ops a request", info->limits().max_backends(),
                                    info->limits().max_ops()));
   if (info->has_store()) fields.Add("Store", info->store().kind());
-  fields.Add("Capabilities", fmt::format("{}", fmt::join(info->capabilities().begin(),
-                                                         info->capabilities().end(), ", ")));
+  AddCapabilities(*info, &fields);
   for (const pb::FaultCount& fault : info->faults()) {
     fields.Add("Fault " + fault.code(), fmt::format("{} times", fault.count()), Tone::kBad);
   }

@@ -84,7 +84,9 @@ std::string OverrideWord(const pb::SetOverride& set) {
 
 // What became of the one object of `op`.
 std::string Verdict(const pb::Op& op, const pb::OpResult& result) {
-  if (Changed(result) == 0) return result.unchanged() > 0 ? "unchanged" : "absent";
+  if (Changed(result) == 0) {
+    return op.has_remove_listener() || op.has_remove_pool() ? "absent" : "unchanged";
+  }
   if (op.has_set_mode()) return Word(pb::Mode_Name(op.set_mode().mode()), "MODE_");
   if (op.has_set_override()) return OverrideWord(op.set_override());
   if (result.added() > 0) return "added";

@@ -7,22 +7,24 @@ namespace sidelb {
 void TimerWheel::Schedule(TimerTarget* target, uint64_t deadline_ms) {
   target->hook_.Unlink();
   // Rounded up, so that it never fires early; at the earliest at the next tick.
-  target->deadline_tick_ = std::max((deadline_ms + kTickMs - 1) / kTickMs, current_tick_ + 1);
+  const uint64_t tick = deadline_ms / kTickMs + (deadline_ms % kTickMs != 0 ? 1 : 0);
+  target->deadline_tick_ = std::max(std::min(tick, UINT64_MAX / kTickMs), current_tick_ + 1);
   earliest_new_ms_ = std::min(earliest_new_ms_, target->deadline_tick_ * kTickMs);
   Place(target);
 }
 
 void TimerWheel::Place(TimerTarget* target) {
   // The level is where the deadline first differs from now in its slot number; so a slot of level
-  // n is spread exactly when the time reaches its first tick.
+  // n is spread exactly when the time reaches its first tick. The outermost level has no number
+  // above it: there the slots are those of the next kSlots - 1 turns of the level below.
   const uint64_t difference = target->deadline_tick_ ^ current_tick_;
   int level = 0;
   while (level < kLevels - 1 && (difference >> (kSlotBits * (level + 1))) != 0) ++level;
-  uint64_t slot = (target->deadline_tick_ >> (kSlotBits * level)) & (kSlots - 1);
-  if ((difference >> (kSlotBits * kLevels)) != 0) {
-    // Beyond the wheel: the slot that is reached last; it is placed anew from there.
-    slot = ((current_tick_ >> (kSlotBits * level)) + kSlots - 1) & (kSlots - 1);
-  }
+  const uint64_t position = current_tick_ >> (kSlotBits * level);
+  // Beyond the wheel: the slot that is reached last; it is placed anew from there.
+  const uint64_t turn =
+      std::min(target->deadline_tick_ >> (kSlotBits * level), position + kSlots - 1);
+  const uint64_t slot = turn & (kSlots - 1);
   slots_[level][slot].PushBack(target);
 }
 

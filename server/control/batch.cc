@@ -10,11 +10,17 @@
 namespace sidelb::control {
 namespace {
 
+// More of them are counted instead of told.
+constexpr size_t kMaxWarnings = 20;
+constexpr size_t kMaxSummary = 10;
+
 absl::Status RevisionMismatch(std::string_view path, uint64_t expected, uint64_t current) {
   return MakeError(
       absl::StatusCode::kAborted,
       fmt::format("{}: {} was expected, it is {}", path, expected, current),
-      {.reason = "REVISION_MISMATCH", .metadata = {{"current", std::to_string(current)}}});
+      {.reason = "REVISION_MISMATCH",
+       .metadata = {{"current", std::to_string(current)}, {"expected", std::to_string(expected)}},
+       .violations = {{std::string(path), fmt::format("it is {}", current)}}});
 }
 
 }  // namespace
@@ -35,10 +41,7 @@ absl::StatusOr<Change> Batch::Run() {
                      fmt::format("ops: {}; allowed: at most {}", request_.ops.size(), kMaxOps),
                      {.reason = "TOO_MANY_OPS", .metadata = {{"max", std::to_string(kMaxOps)}}});
   }
-  if (request_.comment.size() > kMaxText) {
-    return BadField(
-        "comment", fmt::format("{} bytes; allowed: at most {}", request_.comment.size(), kMaxText));
-  }
+  if (auto status = ValidateText(request_.comment, "comment"); !status.ok()) return status;
   if (request_.expected_revision.has_value() && *request_.expected_revision != before_.revision) {
     return RevisionMismatch("expected_revision", *request_.expected_revision, before_.revision);
   }
@@ -50,6 +53,9 @@ absl::StatusOr<Change> Batch::Run() {
   }
   if (auto status = CheckListenerAddresses(); !status.ok()) return status;
   if (auto status = CheckCount(); !status.ok()) return status;
+  if (warnings_ > kMaxWarnings) {
+    change_.warnings.push_back(fmt::format("and {} more warnings", warnings_ - kMaxWarnings));
+  }
   change_.has_changed = !change_.listeners.empty() || !change_.pools.empty();
   if (change_.has_changed) next_.revision = revision_;
   return std::move(change_);
@@ -61,14 +67,15 @@ absl::Status Batch::RunOp(const Op& op) {
 
 std::string Batch::Path(const char* op) const { return fmt::format("ops[{}].{}", index_, op); }
 
-// The revision of the object that an op names; nullopt when it does not exist.
+// The revision of the object that an op names, as the caller may have read it: before the batch.
+// nullopt when it did not exist.
 std::optional<uint64_t> Batch::RevisionOf(const Op& op) const {
   const auto of_listener = [&](const std::string& name) -> std::optional<uint64_t> {
-    const ListenerObject* listener = next_.FindListener(name);
+    const ListenerObject* listener = before_.FindListener(name);
     return listener == nullptr ? std::nullopt : std::optional(listener->revision);
   };
   const auto of_pool = [&](const std::string& name) -> std::optional<uint64_t> {
-    const DesiredPool* pool = next_.FindPool(name);
+    const DesiredPool* pool = before_.FindPool(name);
     return pool == nullptr ? std::nullopt : std::optional(pool->object->revision);
   };
   if (const auto* put = std::get_if<PutListener>(&op.op)) return of_listener(put->spec.name);
@@ -101,6 +108,27 @@ absl::Status Batch::NeedPool(const std::string& name, const std::string& path) c
                    {.reason = "POOL_NOT_FOUND",
                     .metadata = {{"pool", name}},
                     .violations = {{path, "there is no such pool"}}});
+}
+
+// One batch may say one thing of a listener or a pool itself; two would hide a mistake.
+absl::Status Batch::CheckObject(const char* kind, const std::string& name,
+                                const std::string& path) {
+  if (objects_.insert(fmt::format("{}/{}", kind, name)).second) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument,
+                   fmt::format("{}: {} '{}' is named twice in this batch", path, kind, name),
+                   {.reason = "DUPLICATE_TARGET", .violations = {{path, "named twice"}}});
+}
+
+void Batch::Warn(std::string warning) {
+  if (++warnings_ <= kMaxWarnings) change_.warnings.push_back(std::move(warning));
+}
+
+void Batch::Summarize(std::string words) {
+  if (change_.summary.size() < kMaxSummary) {
+    change_.summary.push_back(std::move(words));
+  } else if (change_.summary.size() == kMaxSummary) {
+    change_.summary.push_back("and more");
+  }
 }
 
 // The pool's revision follows every change of its configuration and of its backends.

@@ -31,6 +31,9 @@ struct Change {
   std::set<BackendKey> backends;
   // Of backends that lost their last claim.
   std::map<BackendKey, DrainSpec> removals;
+  // What a wait for DRAINED is for: all that the batch wants removed, drained or disabled, whether
+  // it was so before or not. A removed one may be gone already.
+  std::set<BackendKey> leaving;
   // Short words of what was done, for the log: "web: +2 -1 backends".
   std::vector<std::string> summary;
 };

@@ -44,8 +44,7 @@ absl::Status Batch::Do(const UpsertBackends& op) {
   for (const BackendSpec& spec : op.backends) Upsert(op.pool, spec);
   const OpResult& did = result();
   if (did.added + did.updated > 0) {
-    change_.summary.push_back(
-        fmt::format("pool {}: {} added, {} updated", op.pool, did.added, did.updated));
+    Summarize(fmt::format("pool {}: {} added, {} updated", op.pool, did.added, did.updated));
   }
   return absl::OkStatus();
 }
@@ -64,7 +63,7 @@ absl::Status Batch::Do(const RemoveBackends& op) {
     Drop(op.pool, address, op.any_owner, op.drain, /*warns=*/true);
   }
   if (result().removed > 0) {
-    change_.summary.push_back(fmt::format("pool {}: {} removed", op.pool, result().removed));
+    Summarize(fmt::format("pool {}: {} removed", op.pool, result().removed));
   }
   return absl::OkStatus();
 }
@@ -83,13 +82,13 @@ absl::Status Batch::Do(const ReplaceBackends& op) {
   for (const Address& address : unwanted) {
     auto status = CheckTarget(op.pool, address, path + ".backends");
     if (!status.ok()) return status;
-    Drop(op.pool, address, /*any_owner=*/false, std::nullopt, /*warns=*/false);
+    Drop(op.pool, address, /*any_owner=*/false, std::nullopt, /*warns=*/true);
   }
   for (const BackendSpec& spec : op.backends) Upsert(op.pool, spec);
   const OpResult& did = result();
   if (did.added + did.updated + did.removed > 0) {
-    change_.summary.push_back(fmt::format("pool {}: {} added, {} updated, {} removed", op.pool,
-                                          did.added, did.updated, did.removed));
+    Summarize(fmt::format("pool {}: {} added, {} updated, {} removed", op.pool, did.added,
+                          did.updated, did.removed));
   }
   return absl::OkStatus();
 }
@@ -109,6 +108,7 @@ void Batch::Upsert(const std::string& pool, const BackendSpec& spec) {
                             [&](const Claim& c) { return c.owner == request_.owner; });
   if (claim != object.claims.end() && claim->spec == spec) {
     ++result().unchanged;
+    NoteLeaving(object);
     return;
   }
   if (claim == object.claims.end()) {
@@ -122,6 +122,7 @@ void Batch::Upsert(const std::string& pool, const BackendSpec& spec) {
   }
   if (old != nullptr) ++result().updated;
   change_.removals.erase({pool, spec.address});
+  change_.leaving.erase({pool, spec.address});
   PutBackend(pool, std::move(object));
 }
 
@@ -130,8 +131,19 @@ void Batch::PutBackend(const std::string& pool, BackendObject object) {
   Merge(&object);
   change_.backends.emplace(pool, object.address);
   TouchPool(pool);
+  NoteLeaving(object);
   const Address address = object.address;
   next_.MutablePool(pool).backends[address] = std::make_shared<BackendObject>(std::move(object));
+}
+
+// Drains that the batch asks for, also where they had begun before, are what DRAINED waits for.
+void Batch::NoteLeaving(const BackendObject& backend) {
+  const BackendKey key(backend.pool, backend.address);
+  if (EffectiveAdminState(backend.effective) == AdminState::kEnabled) {
+    change_.leaving.erase(key);
+  } else {
+    change_.leaving.insert(key);
+  }
 }
 
 // Drops the caller's claim, or all of them.
@@ -139,7 +151,7 @@ void Batch::Drop(const std::string& pool, const Address& address, bool any_owner
                  const std::optional<DrainSpec>& drain, bool warns) {
   const BackendObject* old = next_.FindBackend(pool, address);
   if (old == nullptr) {
-    ++result().unchanged;
+    change_.leaving.emplace(pool, address);  // its sessions may still drain
     return;
   }
   BackendObject object = *old;
@@ -148,9 +160,8 @@ void Batch::Drop(const std::string& pool, const Address& address, bool any_owner
                 [&](const Claim& c) { return any_owner || c.owner == request_.owner; });
   if (!object.claims.empty()) {
     if (warns) {
-      change_.warnings.push_back(
-          fmt::format("{}/{}: still claimed by {}; use disable or --any-owner", pool,
-                      address.ToString(), object.claims.front().owner));
+      Warn(fmt::format("{}/{}: still claimed by {}; use disable or --any-owner", pool,
+                       address.ToString(), object.claims.front().owner));
     }
     if (object.claims.size() == claims) {
       ++result().unchanged;
@@ -164,14 +175,14 @@ void Batch::Drop(const std::string& pool, const Address& address, bool any_owner
   --next_.backend_count;
   change_.removals[{pool, address}] =
       EffectiveRemovalDrain(drain, next_.FindPool(pool)->object->spec);
+  change_.leaving.emplace(pool, address);
   change_.backends.emplace(pool, address);
   TouchPool(pool);
   next_.MutablePool(pool).backends.erase(address);
 }
 
-absl::Status Batch::Do(const SetOverride& op) {
-  const std::string path = Path("set_override");
-  if (auto status = NeedPool(op.pool, path + ".pool"); !status.ok()) return status;
+// What an override op says, apart from what it selects.
+absl::Status Batch::CheckOverride(const SetOverride& op, const std::string& path) const {
   if (IsEmpty(op.selector)) {
     return MakeError(absl::StatusCode::kInvalidArgument,
                      fmt::format("{}.selector: empty; `all` selects every backend", path),
@@ -179,11 +190,10 @@ absl::Status Batch::Do(const SetOverride& op) {
   }
   if (auto status = ValidateSelector(op.selector, path + ".selector"); !status.ok()) return status;
   const Override& wanted = op.override;
-  const bool sets =
-      wanted.admin_state.has_value() || wanted.weight.has_value() || wanted.health.has_value();
-  const bool clears = op.clear || op.clear_admin_state || op.clear_weight || op.clear_health;
+  const bool sets = wanted.admin_state.has_value() || wanted.weight.has_value();
+  const bool clears = op.clear || op.clear_admin_state || op.clear_weight;
   if (!sets && !clears) {
-    return BadField(path + ".override", "empty; allowed: admin_state, health, weight, or a clear");
+    return BadField(path + ".override", "empty; allowed: admin_state, weight, or a clear");
   }
   if (wanted.weight.has_value()) {
     auto status = ValidateWeight(*wanted.weight, path + ".override.weight");
@@ -196,57 +206,90 @@ absl::Status Batch::Do(const SetOverride& op) {
     auto status = ValidateDrain(*wanted.drain, path + ".override.drain");
     if (!status.ok()) return status;
   }
-  if (wanted.reason.size() > kMaxText) {
-    return BadField(path + ".override.reason",
-                    fmt::format("{} bytes; allowed: at most {}", wanted.reason.size(), kMaxText));
+  return ValidateText(wanted.reason, path + ".override.reason");
+}
+
+// The backends that `op` selects, in the order of their addresses. An address that is not there is
+// an error, because it is more likely a slip than a wish.
+absl::StatusOr<std::vector<const BackendObject*>> Batch::Select(const SetOverride& op,
+                                                                const std::string& path) const {
+  std::vector<const BackendObject*> selected;
+  const auto& backends = next_.FindPool(op.pool)->backends;
+  if (op.selector.addresses.empty()) {
+    for (const auto& [address, backend] : backends) {
+      if (Matches(op.selector, *backend)) selected.push_back(backend.get());
+    }
+    return selected;
   }
-  for (const Address& address : op.selector.addresses) {
-    if (next_.FindBackend(op.pool, address) != nullptr) continue;
-    return MakeError(absl::StatusCode::kNotFound,
-                     fmt::format("{}.selector.addresses: pool '{}' has no backend {}", path,
-                                 op.pool, address.ToString()),
-                     {.reason = "BACKEND_NOT_FOUND",
-                      .metadata = {{"pool", op.pool}, {"address", address.ToString()}}});
+  std::vector<Address> addresses = op.selector.addresses;
+  std::sort(addresses.begin(), addresses.end());
+  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+  Selector rest = op.selector;
+  rest.addresses.clear();
+  for (const Address& address : addresses) {
+    const auto found = backends.find(address);
+    if (found == backends.end()) {
+      const std::string field = path + ".selector.addresses";
+      const std::string why =
+          fmt::format("pool '{}' has no backend {}", op.pool, address.ToString());
+      return MakeError(absl::StatusCode::kNotFound, fmt::format("{}: {}", field, why),
+                       {.reason = "BACKEND_NOT_FOUND",
+                        .metadata = {{"pool", op.pool}, {"address", address.ToString()}},
+                        .violations = {{field, why}}});
+    }
+    if (Matches(rest, *found->second)) selected.push_back(found->second.get());
+  }
+  return selected;
+}
+
+// What becomes of the override of `backend`: clears act first, then what is set; the rest stays.
+Override Batch::Merged(const SetOverride& op, const BackendObject& backend) const {
+  const Override& wanted = op.override;
+  Override merged = op.clear ? Override{} : backend.override.value_or(Override{});
+  if (op.clear_admin_state) {
+    merged.admin_state.reset();
+    merged.drain.reset();
+  }
+  if (op.clear_weight) merged.weight.reset();
+  if (op.clear_health) merged.health.reset();
+  if (wanted.health.has_value()) merged.health = wanted.health;
+  if (wanted.admin_state.has_value()) {
+    merged.admin_state = wanted.admin_state;
+    merged.drain = wanted.drain;  // belongs to the state
+  }
+  if (wanted.weight.has_value()) merged.weight = wanted.weight;
+  if (wanted.admin_state || wanted.weight || wanted.health) {
+    if (!wanted.reason.empty()) merged.reason = wanted.reason;
+    merged.set_by = request_.owner;
+  }
+  return merged;
+}
+
+absl::Status Batch::Do(const SetOverride& op) {
+  const std::string path = Path("set_override");
+  if (auto status = NeedPool(op.pool, path + ".pool"); !status.ok()) return status;
+  if (auto status = CheckOverride(op, path); !status.ok()) return status;
+  absl::StatusOr<std::vector<const BackendObject*>> selected = Select(op, path);
+  if (!selected.ok()) return selected.status();
+  if (selected->empty()) {
+    Warn(fmt::format("{}.selector: matches no backend of pool {}", path, op.pool));
   }
   std::vector<BackendObject> changed;
-  bool matched = false;
-  for (const auto& [address, backend] : next_.FindPool(op.pool)->backends) {
-    if (!Matches(op.selector, *backend)) continue;
-    matched = true;
-    Override merged = op.clear ? Override{} : backend->override.value_or(Override{});
-    if (op.clear_admin_state) {
-      merged.admin_state.reset();
-      merged.drain.reset();
-    }
-    if (op.clear_weight) merged.weight.reset();
-    if (op.clear_health) merged.health.reset();
-    if (wanted.health.has_value()) merged.health = wanted.health;
-    if (wanted.admin_state.has_value()) {
-      merged.admin_state = wanted.admin_state;
-      merged.drain = wanted.drain;
-    }
-    if (wanted.weight.has_value()) merged.weight = wanted.weight;
-    if (sets) {
-      merged.reason = wanted.reason;
-      merged.set_by = request_.owner;
-    }
-    std::optional<Override> result_override;
-    if (merged.admin_state || merged.weight || merged.health) result_override = merged;
-    if (result_override == backend->override) {
+  for (const BackendObject* backend : *selected) {
+    const Override merged = Merged(op, *backend);
+    std::optional<Override> imposed;
+    if (merged.admin_state || merged.weight || merged.health) imposed = merged;
+    if (imposed == backend->override) {
       ++result().unchanged;
+      NoteLeaving(*backend);
       continue;
     }
-    BackendObject object = *backend;
-    object.override = std::move(result_override);
     ++result().updated;
-    changed.push_back(std::move(object));
-  }
-  if (!matched) {
-    change_.warnings.push_back(fmt::format("the selector matches no backend of pool {}", op.pool));
+    changed.push_back(*backend);
+    changed.back().override = std::move(imposed);
   }
   if (!changed.empty()) {
-    change_.summary.push_back(
-        fmt::format("pool {}: override of {} backends", op.pool, changed.size()));
+    Summarize(fmt::format("pool {}: override of {} backends", op.pool, changed.size()));
   }
   for (BackendObject& object : changed) PutBackend(op.pool, std::move(object));
   return absl::OkStatus();

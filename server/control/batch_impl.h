@@ -31,10 +31,15 @@ class Batch {
   absl::Status Do(const RemoveBackends& op);
   absl::Status Do(const ReplaceBackends& op);
   absl::Status Do(const SetOverride& op);
+  absl::Status CheckOverride(const SetOverride& op, const std::string& path) const;
+  Override Merged(const SetOverride& op, const BackendObject& backend) const;
   absl::Status CheckBackends(const std::string& pool, const std::vector<BackendSpec>& backends,
                              const std::string& path);
   absl::Status CheckTarget(const std::string& pool, const Address& address,
                            const std::string& path);
+  absl::StatusOr<std::vector<const BackendObject*>> Select(const SetOverride& op,
+                                                           const std::string& path) const;
+  void NoteLeaving(const BackendObject& backend);
   absl::Status CheckCount() const;
   void Upsert(const std::string& pool, const BackendSpec& spec);
   void Drop(const std::string& pool, const Address& address, bool any_owner,
@@ -42,6 +47,9 @@ class Batch {
   void PutBackend(const std::string& pool, BackendObject object);
 
   // Shared.
+  absl::Status CheckObject(const char* kind, const std::string& name, const std::string& path);
+  void Warn(std::string warning);
+  void Summarize(std::string words);
   absl::Status NeedPool(const std::string& name, const std::string& path) const;
   absl::Status CheckExpected(const Op& op) const;
   std::optional<uint64_t> RevisionOf(const Op& op) const;
@@ -55,7 +63,9 @@ class Batch {
   size_t index_ = 0;         // of the present op
   Change change_;
   DesiredState& next_;
-  absl::flat_hash_set<BackendKey> targets_;  // backends named by ops on claims
+  absl::flat_hash_set<BackendKey> targets_;   // backends named by ops on claims
+  absl::flat_hash_set<std::string> objects_;  // listeners and pools named by ops on them
+  size_t warnings_ = 0;                       // also those that are not told
 };
 
 }  // namespace sidelb::control

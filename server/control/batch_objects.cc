@@ -19,14 +19,17 @@ absl::Status Batch::Do(const PutListener& op) {
   const std::string path = Path("put_listener");
   if (auto status = ValidateListener(op.spec, path); !status.ok()) return status;
   if (auto status = NeedPool(op.spec.pool, path + ".pool"); !status.ok()) return status;
+  if (auto status = CheckObject("listener", op.spec.name, path + ".name"); !status.ok()) {
+    return status;
+  }
   const ListenerObject* old = next_.FindListener(op.spec.name);
   if (old != nullptr && old->spec == op.spec) {
     ++result().unchanged;
     return absl::OkStatus();
   }
   ++(old == nullptr ? result().added : result().updated);
-  change_.summary.push_back(fmt::format("listener {} on {} for pool {}", op.spec.name,
-                                        op.spec.address.ToString(), op.spec.pool));
+  Summarize(fmt::format("listener {} on {} for pool {}", op.spec.name, op.spec.address.ToString(),
+                        op.spec.pool));
   next_.listeners[op.spec.name] =
       std::make_shared<ListenerObject>(ListenerObject{op.spec, revision_});
   change_.listeners[op.spec.name] = index_;
@@ -34,11 +37,10 @@ absl::Status Batch::Do(const PutListener& op) {
 }
 
 absl::Status Batch::Do(const RemoveListener& op) {
-  if (auto status = ValidateName(op.name, Path("remove_listener")); !status.ok()) return status;
-  if (next_.FindListener(op.name) == nullptr) {
-    ++result().unchanged;
-    return absl::OkStatus();
-  }
+  const std::string path = Path("remove_listener");
+  if (auto status = ValidateName(op.name, path); !status.ok()) return status;
+  if (auto status = CheckObject("listener", op.name, path); !status.ok()) return status;
+  if (next_.FindListener(op.name) == nullptr) return absl::OkStatus();
   ++result().removed;
   DropListener(op.name);
   return absl::OkStatus();
@@ -47,11 +49,13 @@ absl::Status Batch::Do(const RemoveListener& op) {
 void Batch::DropListener(const std::string& name) {
   next_.listeners.erase(name);
   change_.listeners[name] = index_;
-  change_.summary.push_back(fmt::format("listener {} removed", name));
+  Summarize(fmt::format("listener {} removed", name));
 }
 
 absl::Status Batch::Do(const PutPool& op) {
-  if (auto status = ValidatePool(op.spec, Path("put_pool")); !status.ok()) return status;
+  const std::string path = Path("put_pool");
+  if (auto status = ValidatePool(op.spec, path); !status.ok()) return status;
+  if (auto status = CheckObject("pool", op.spec.name, path + ".name"); !status.ok()) return status;
   const DesiredPool* old = next_.FindPool(op.spec.name);
   if (old != nullptr && old->object->spec == op.spec) {
     ++result().unchanged;
@@ -68,14 +72,14 @@ absl::Status Batch::Do(const PutPool& op) {
     ++result().updated;
   }
   change_.pools.insert(op.spec.name);
-  change_.summary.push_back(
-      fmt::format("pool {} with mode {}", op.spec.name, ModeName(EffectiveMode(op.spec))));
+  Summarize(fmt::format("pool {} with mode {}", op.spec.name, ModeName(EffectiveMode(op.spec))));
   return absl::OkStatus();
 }
 
 absl::Status Batch::Do(const SetMode& op) {
   const std::string path = Path("set_mode");
   if (auto status = NeedPool(op.pool, path + ".pool"); !status.ok()) return status;
+  if (auto status = CheckObject("pool", op.pool, path + ".pool"); !status.ok()) return status;
   PoolSpec spec = next_.FindPool(op.pool)->object->spec;
   if (EffectiveMode(spec) == op.mode) {
     ++result().unchanged;
@@ -86,18 +90,16 @@ absl::Status Batch::Do(const SetMode& op) {
       std::make_shared<PoolObject>(PoolObject{std::move(spec), revision_});
   ++result().updated;
   change_.pools.insert(op.pool);
-  change_.summary.push_back(fmt::format("pool {} to mode {}", op.pool, ModeName(op.mode)));
+  Summarize(fmt::format("pool {} to mode {}", op.pool, ModeName(op.mode)));
   return absl::OkStatus();
 }
 
 absl::Status Batch::Do(const RemovePool& op) {
   const std::string path = Path("remove_pool.pool");
   if (auto status = ValidateName(op.pool, path); !status.ok()) return status;
+  if (auto status = CheckObject("pool", op.pool, path); !status.ok()) return status;
   const DesiredPool* pool = next_.FindPool(op.pool);
-  if (pool == nullptr) {
-    ++result().unchanged;
-    return absl::OkStatus();
-  }
+  if (pool == nullptr) return absl::OkStatus();
   std::vector<std::string> users;
   for (const auto& [name, listener] : next_.listeners) {
     if (listener->spec.pool == op.pool) users.push_back(name);
@@ -108,12 +110,13 @@ absl::Status Batch::Do(const RemovePool& op) {
     return MakeError(
         absl::StatusCode::kFailedPrecondition,
         fmt::format("{}: pool '{}' is in use: {}; `force` removes that too", path, op.pool, why),
-        {.reason = "POOL_IN_USE", .metadata = {{"pool", op.pool}}});
+        {.reason = "POOL_IN_USE",
+         .metadata = {{"pool", op.pool}},
+         .violations = {{path, fmt::format("in use: {}", why)}}});
   }
   for (const std::string& name : users) {
     DropListener(name);
-    change_.warnings.push_back(
-        fmt::format("listener {} led to pool {} and is removed with it", name, op.pool));
+    Warn(fmt::format("listener {} led to pool {} and is removed with it", name, op.pool));
   }
   std::vector<Address> addresses;
   for (const auto& [address, backend] : pool->backends) addresses.push_back(address);
@@ -123,7 +126,7 @@ absl::Status Batch::Do(const RemovePool& op) {
   next_.pools.erase(op.pool);
   change_.pools.insert(op.pool);
   result() = {.removed = 1};
-  change_.summary.push_back(fmt::format("pool {} removed", op.pool));
+  Summarize(fmt::format("pool {} removed", op.pool));
   return absl::OkStatus();
 }
 

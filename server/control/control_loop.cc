@@ -6,7 +6,6 @@
 #include <random>
 #include <utility>
 
-#include "absl/strings/str_join.h"
 #include "fmt/format.h"
 #include "server/control/errors.h"
 #include "server/control/state_view.h"
@@ -15,30 +14,44 @@
 namespace sidelb::control {
 namespace {
 
-constexpr auto kTick = std::chrono::milliseconds(50);
-constexpr auto kOutlierTick = std::chrono::milliseconds(100);
+// How often active counts are read: while someone waits for them, and otherwise.
+constexpr absl::Duration kWatchedTick = absl::Milliseconds(50);
+constexpr absl::Duration kUnwatchedTick = absl::Milliseconds(250);
+constexpr absl::Duration kOutlierTick = absl::Milliseconds(100);
+constexpr absl::Duration kLongestSleep = absl::Hours(1);
 constexpr absl::Duration kDefaultWait = absl::Seconds(5);
+constexpr absl::Duration kLongestDrainWait = absl::Hours(1);  // where no deadline ends it
 
 std::string MakeEpoch() {
   std::random_device random;
   return fmt::format("{:08x}{:08x}", random(), random());
 }
 
-// How long a DRAINED wait may take unless the caller says otherwise: the longest drain and 5 s.
-absl::Duration DrainedWait(const Change& change, const std::vector<BackendKey>& leaving) {
-  absl::Duration longest = absl::ZeroDuration();
-  for (const BackendKey& key : leaving) {
-    std::optional<absl::Duration> drain;
-    if (const auto removal = change.removals.find(key); removal != change.removals.end()) {
-      drain = removal->second.timeout;
-    } else if (const BackendObject* backend = change.next.FindBackend(key.first, key.second)) {
-      if (backend->override.has_value() && backend->override->drain.has_value()) {
-        drain = backend->override->drain->timeout;
-      }
+// How long one backend of `change` may drain.
+absl::Duration DrainTime(const Change& change, const BackendKey& key) {
+  DrainSpec drain{.timeout = absl::Seconds(30)};
+  if (const auto removal = change.removals.find(key); removal != change.removals.end()) {
+    drain = removal->second;
+  } else if (const BackendObject* backend = change.next.FindBackend(key.first, key.second)) {
+    if (EffectiveAdminState(backend->effective) == AdminState::kDisabled) {
+      return absl::ZeroDuration();
     }
-    longest = std::max(longest, drain.value_or(absl::Seconds(30)));
+    drain = backend->override.has_value() ? backend->override->drain.value_or(DrainSpec{})
+                                          : DrainSpec{};
   }
+  if (drain.on_timeout == DrainAction::kKeep) return kLongestDrainWait;
+  return drain.timeout.value_or(kLongestDrainWait);
+}
+
+// How long a DRAINED wait may take unless the caller says otherwise: the longest drain and 5 s.
+absl::Duration DrainedWait(const Change& change) {
+  absl::Duration longest = absl::ZeroDuration();
+  for (const BackendKey& key : change.leaving) longest = std::max(longest, DrainTime(change, key));
   return longest + kDefaultWait;
+}
+
+std::string NameOf(const BackendKey& key) {
+  return fmt::format("{}/{}", key.first, key.second.ToString());
 }
 
 }  // namespace
@@ -57,7 +70,7 @@ absl::StatusOr<std::unique_ptr<ControlLoop>> ControlLoop::Start(
        .max_connections = options.max_connections,
        .control = loop->io_.get_executor(),
        .on_applied = [self](uint64_t seq, uint64_t revision, std::vector<ListenError> errors) {
-         self->OnApplied(seq, revision, std::move(errors));
+         self->OnApplied(seq, revision, errors);
        }});
   if (!data_plane.ok()) return data_plane.status();
   loop->data_plane_ = *std::move(data_plane);
@@ -79,7 +92,8 @@ ControlLoop::ControlLoop()
     : work_(boost::asio::make_work_guard(io_)),
       timer_(io_),
       epoch_(MakeEpoch()),
-      start_time_(absl::Now()) {
+      start_time_(absl::Now()),
+      steady_start_(std::chrono::steady_clock::now()) {
   // So that an expected revision of an earlier life does not match by chance.
   desired_.revision = static_cast<uint64_t>(absl::ToUnixMillis(start_time_));
   applied_revision_ = desired_.revision;
@@ -88,7 +102,8 @@ ControlLoop::ControlLoop()
 ControlLoop::~ControlLoop() { Stop(); }
 
 bool ControlLoop::Post(std::function<void()> function) {
-  if (is_stopped_) return false;
+  const std::lock_guard lock(post_mutex_);
+  if (is_closed_) return false;
   boost::asio::post(io_, std::move(function));
   return true;
 }
@@ -96,59 +111,102 @@ bool ControlLoop::Post(std::function<void()> function) {
 void ControlLoop::Stop() {
   if (!thread_.joinable()) return;
   health_->Stop();
+  // First the shards: what waits may still see how they end.
   data_plane_->Stop();
-  is_stopped_ = true;
+  {
+    const std::lock_guard lock(post_mutex_);
+    is_closed_ = true;
+  }
+  // Behind all that was posted before.
   boost::asio::post(io_, [this] {
     FailAll();
     timer_.cancel();
     work_.reset();
   });
   thread_.join();
-  // What was posted between the two lines above still has to be answered.
-  io_.restart();
-  io_.poll();
-  FailAll();
 }
 
 void ControlLoop::FailAll() {
   state_ = ServerState::kDraining;
-  for (Waiting& waiting : std::exchange(waiting_, {})) waiting.callback(waiting.response);
-  for (WaitingRead& read : std::exchange(waiting_reads_, {})) read.callback(Stopping());
-  if (auto draining = std::exchange(draining_, std::nullopt)) {
-    draining->callback(data_plane_->active_sessions());
+  for (Deferred& deferred : std::exchange(deferred_, {})) deferred.callback(Stopping());
+  const absl::Time now = Now();
+  for (Waiting& waiting : std::exchange(waiting_, {})) {
+    waiting.deadline = now;
+    Advance(&waiting, now);
   }
+  for (WaitingRead& read : std::exchange(waiting_reads_, {})) read.callback(Stopping());
+  for (Draining& draining : std::exchange(drains_, {})) {
+    draining.callback(data_plane_->active_sessions());
+  }
+}
+
+absl::Time ControlLoop::Now() const {
+  return start_time_ + absl::FromChrono(std::chrono::steady_clock::now() - steady_start_);
+}
+
+absl::Time ControlLoop::FromWallClock(absl::Time deadline) const {
+  return Now() + (deadline - absl::Now());
 }
 
 // ---- Writes ----
 
 void ControlLoop::Apply(ApplyRequest request, Controller::ApplyCallback callback) {
-  if (state_ == ServerState::kDraining) return callback(Stopping());
-  absl::StatusOr<Change> change = ApplyBatch(desired_, request);
-  if (!change.ok()) return callback(change.status());
-  absl::StatusOr<LiveState::Openings> openings = live_->Bind(*change);
-  if (!openings.ok()) return callback(openings.status());
-
-  const absl::Time now = absl::Now();
-  Waiting waiting{.wait = request.wait, .callback = std::move(callback)};
-  waiting.response.results = change->results;
-  waiting.response.warnings = change->warnings;
-  waiting.response.revision = desired_.revision;
-  if (request.validate_only) return waiting.callback(waiting.response);
-  if (change->has_changed) {
-    waiting.leaving = live_->Commit(desired_, *change, *std::move(openings), now);
-    waiting.response.revision = change->next.revision;
-    spdlog::info("revision {} by {}: {}{}", change->next.revision, request.owner,
-                 fmt::join(change->summary, "; "),
-                 request.comment.empty() ? "" : fmt::format(" ({})", request.comment));
+  if (!deferred_.empty() || !TryApply(request, callback)) {
+    deferred_.push_back({std::move(request), std::move(callback)});
   }
+}
+
+bool ControlLoop::TryApply(const ApplyRequest& request, Controller::ApplyCallback& callback) {
+  const auto answer = [&callback](absl::StatusOr<ApplyResponse> result) {
+    callback(std::move(result));
+    return true;
+  };
+  if (state_ == ServerState::kDraining) return answer(Stopping());
+  absl::StatusOr<Change> change = ApplyBatch(desired_, request);
+  if (!change.ok()) return answer(change.status());
+  if (live_->MustWaitToBind(*change)) return false;  // PublishNext() is under way
+  absl::StatusOr<LiveState::Openings> openings = live_->Bind(*change);
+  if (!openings.ok()) return answer(openings.status());
+  if (request.validate_only) {
+    return answer(ApplyResponse{.revision = desired_.revision,
+                                .results = std::move(change->results),
+                                .warnings = std::move(change->warnings)});
+  }
+  Commit(request, *std::move(change), *std::move(openings), std::move(callback));
+  return true;
+}
+
+void ControlLoop::Commit(const ApplyRequest& request, Change change, LiveState::Openings openings,
+                         Controller::ApplyCallback callback) {
+  const absl::Time now = Now();
+  Waiting waiting{.wait = request.wait, .callback = std::move(callback)};
   const absl::Duration patience = request.wait_timeout.value_or(
-      request.wait == WaitFor::kDrained ? DrainedWait(*change, waiting.leaving) : kDefaultWait);
-  waiting.deadline = std::min(now + patience, request.answer_by);
-  if (change->has_changed) desired_ = std::move(change->next);
-  waiting_.push_back(std::move(waiting));
+      request.wait == WaitFor::kDrained ? DrainedWait(change) : kDefaultWait);
+  waiting.deadline = std::min(now + patience, FromWallClock(request.answer_by));
+  waiting.response.results = std::move(change.results);
+  waiting.response.warnings = std::move(change.warnings);
+  waiting.leaving = std::move(change.leaving);
+  const bool has_changed = change.has_changed;
+  if (has_changed) {
+    live_->Commit(desired_, change, std::move(openings), now);
+    spdlog::info("revision {} by {}: {}{}", change.next.revision, request.owner,
+                 fmt::join(change.summary, "; "),
+                 request.comment.empty() ? "" : fmt::format(" ({})", request.comment));
+    desired_ = std::move(change.next);
+  }
+  waiting.response.revision = desired_.revision;
   FollowProbes();
   PublishNext();
-  CheckWaiting(now);
+  if (!Advance(&waiting, now)) waiting_.push_back(std::move(waiting));
+  if (has_changed) CheckReads(now);
+  ScheduleTick();
+}
+
+// Called again for what has to wait for sockets to be closed.
+void ControlLoop::RunDeferred() {
+  while (!deferred_.empty() && TryApply(deferred_.front().request, deferred_.front().callback)) {
+    deferred_.pop_front();
+  }
 }
 
 void ControlLoop::PublishNext() {
@@ -165,23 +223,26 @@ void ControlLoop::PublishNext() {
 void ControlLoop::FollowProbes() {
   if (auto gone = live_->TakeProbesToRemove(); !gone.empty()) health_->Remove(std::move(gone));
   if (auto put = live_->TakeProbesToPut(); !put.empty()) health_->Put(std::move(put));
-  if (live_->CheckOutliers(desired_, absl::Now())) ScheduleTick(kOutlierTick);
+  watches_outliers_ = live_->CheckOutliers(desired_, Now());
 }
 
 void ControlLoop::OnReports(std::vector<HealthReport> reports) {
-  live_->OnReports(desired_, std::move(reports), absl::Now());
+  live_->OnReports(desired_, std::move(reports), Now());
   PublishNext();
 }
 
-void ControlLoop::OnApplied(uint64_t seq, uint64_t revision, std::vector<ListenError> errors) {
+void ControlLoop::OnApplied(uint64_t seq, uint64_t revision,
+                            const std::vector<ListenError>& errors) {
   is_publishing_ = false;
   applied_revision_ = revision;
-  live_->OnAcknowledged(seq, errors);
-  for (const auto& [name, error] : live_->ListenerErrors()) {
-    if (errors.empty()) break;
-    spdlog::error("listener {}: {}", name, error);
+  live_->OnAcknowledged(seq, errors, Now());
+  if (!errors.empty()) {
+    for (const auto& [name, listener] : live_->FailedListeners()) {
+      spdlog::error("listener {} on {}: {}", name, listener->bound_address.ToString(),
+                    listener->error);
+    }
   }
-  PublishNext();
+  RunDeferred();
   Tick();
 }
 
@@ -195,7 +256,7 @@ bool ControlLoop::Advance(Waiting* waiting, absl::Time now) {
     response.reached = WaitFor::kApplied;
     is_done = is_done || waiting->wait == WaitFor::kApplied;
     if (waiting->wait == WaitFor::kDrained) is_done = CheckLeaving(waiting);
-  } else {
+  } else if (!is_done) {
     response.pending = static_cast<uint32_t>(data_plane_->shard_count());
   }
   if (!is_done && now < waiting->deadline) return false;
@@ -205,23 +266,31 @@ bool ControlLoop::Advance(Waiting* waiting, absl::Time now) {
 
 // Of a DRAINED wait whose change is applied: whether it is over.
 bool ControlLoop::CheckLeaving(Waiting* waiting) {
-  std::erase_if(waiting->leaving, [&](const BackendKey& key) {
+  ApplyResponse& response = waiting->response;
+  uint64_t left = 0;
+  for (auto it = waiting->leaving.begin(); it != waiting->leaving.end();) {
+    const BackendKey& key = *it;
     const LiveBackend* live = live_->FindBackend(key);
-    if (live == nullptr) return true;
     const BackendObject* object = desired_.FindBackend(key.first, key.second);
-    const bool is_back = live->removing == nullptr && object != nullptr &&
-                         EffectiveAdminState(object->effective) == AdminState::kEnabled;
+    const uint32_t active =
+        live == nullptr ? 0 : live->backend->load.active.load(std::memory_order_acquire);
+    const bool is_back =
+        object != nullptr && EffectiveAdminState(object->effective) == AdminState::kEnabled;
     if (is_back) {
-      waiting->response.warnings.push_back(fmt::format("{}/{}: taken back into service meanwhile",
-                                                       key.first, key.second.ToString()));
-      return true;
+      waiting->was_taken_back = true;
+      waiting->sessions_taken_back += active;
+      response.warnings.push_back(
+          fmt::format("{}: taken back into service meanwhile", NameOf(key)));
+    } else if (active > 0) {
+      left += active;
+      ++it;
+      continue;
     }
-    const uint32_t active = live->backend->load.active.load(std::memory_order_acquire);
-    waiting->response.pending += active;
-    return active == 0;
-  });
+    it = waiting->leaving.erase(it);
+  }
+  response.pending = static_cast<uint32_t>(left + waiting->sessions_taken_back);
   if (!waiting->leaving.empty()) return false;
-  waiting->response.reached = WaitFor::kDrained;
+  if (!waiting->was_taken_back) response.reached = WaitFor::kDrained;
   return true;
 }
 
@@ -229,6 +298,9 @@ void ControlLoop::CheckWaiting(absl::Time now) {
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     it = Advance(&*it, now) ? waiting_.erase(it) : std::next(it);
   }
+}
+
+void ControlLoop::CheckReads(absl::Time now) {
   for (auto it = waiting_reads_.begin(); it != waiting_reads_.end();) {
     if (desired_.revision >= it->min_revision) {
       it->callback(BuildView(desired_, *live_, it->filter));
@@ -244,43 +316,85 @@ void ControlLoop::CheckWaiting(absl::Time now) {
     }
     it = waiting_reads_.erase(it);
   }
-  if (!waiting_.empty() || !waiting_reads_.empty()) ScheduleTick(kTick);
 }
 
 // ---- Time ----
 
-void ControlLoop::ScheduleTick(std::chrono::milliseconds wait) {
-  if (is_tick_scheduled_ || is_stopped_) return;
-  is_tick_scheduled_ = true;
-  timer_.expires_after(wait);
+// When Tick() has something to do, unless an acknowledgement comes before.
+absl::Time ControlLoop::NextTick(absl::Time now) const {
+  absl::Time next = live_->next_deadline();
+  bool is_watched = !drains_.empty();
+  for (const Waiting& waiting : waiting_) {
+    next = std::min(next, waiting.deadline);
+    is_watched = is_watched || waiting.wait == WaitFor::kDrained;
+  }
+  for (const WaitingRead& read : waiting_reads_) next = std::min(next, read.deadline);
+  for (const Draining& draining : drains_) next = std::min(next, draining.deadline);
+  if (is_watched) {
+    next = std::min(next, now + kWatchedTick);
+  } else if (watches_outliers_) {
+    next = std::min(next, now + kOutlierTick);
+  } else if (live_->needs_tick()) {
+    next = std::min(next, now + kUnwatchedTick);
+  }
+  return next;
+}
+
+// Sets the timer, unless it is set for an earlier time.
+void ControlLoop::ScheduleTick() {
+  const absl::Time now = Now();
+  const absl::Time next = NextTick(now);
+  if (next >= tick_time_) return;
+  tick_time_ = next;
+  const absl::Duration rest = std::clamp(next - now, absl::ZeroDuration(), kLongestSleep);
+  timer_.expires_after(absl::ToChronoNanoseconds(rest));
   timer_.async_wait([this](const boost::system::error_code& error) {
-    is_tick_scheduled_ = false;
-    if (!error) Tick();
+    if (error) return;  // set anew, or stopping
+    tick_time_ = absl::InfiniteFuture();
+    live_->RepairIndexes();
+    Tick();
   });
 }
 
 void ControlLoop::Tick() {
-  const absl::Time now = absl::Now();
-  std::vector<BackendKey> freed;
-  if (live_->Tick(now, &freed)) ScheduleTick(kTick);
+  const absl::Time now = Now();
+  ReportDrains(live_->Tick(now));
   FollowProbes();
   PublishNext();
   CheckWaiting(now);
-  if (!draining_.has_value()) return;
+  CheckReads(now);
+  CheckDraining(now);
+  ScheduleTick();
+}
+
+void ControlLoop::ReportDrains(const LiveState::DrainEvents& events) const {
+  for (const auto& [key, sessions] : events.resets) {
+    spdlog::info("backend {}: the drain deadline has passed, {} sessions are reset", NameOf(key),
+                 sessions);
+  }
+  for (const BackendKey& key : events.ended) {
+    spdlog::info("backend {}: its last session has ended", NameOf(key));
+  }
+}
+
+void ControlLoop::CheckDraining(absl::Time now) {
   const uint64_t left = data_plane_->active_sessions();
   const bool is_closed = !is_publishing_ && !live_->has_pending();
-  if ((left == 0 && is_closed) || now >= draining_->deadline) {
-    std::exchange(draining_, std::nullopt)->callback(left);
-  } else {
-    ScheduleTick(kTick);
+  for (auto it = drains_.begin(); it != drains_.end();) {
+    if ((left == 0 && is_closed) || now >= it->deadline) {
+      it->callback(left);
+      it = drains_.erase(it);
+    } else {
+      ++it;
+    }
   }
 }
 
 void ControlLoop::Drain(absl::Duration timeout, std::function<void(uint64_t)> callback) {
   state_ = ServerState::kDraining;
+  RunDeferred();  // refuses them
   live_->CloseListeners();
-  PublishNext();
-  draining_ = Draining{.deadline = absl::Now() + timeout, .callback = std::move(callback)};
+  drains_.push_back({.deadline = Now() + timeout, .callback = std::move(callback)});
   Tick();
 }
 
@@ -290,9 +404,10 @@ void ControlLoop::GetState(Filter filter, uint64_t min_revision, absl::Time dead
                            Controller::StateCallback callback) {
   waiting_reads_.push_back({.filter = std::move(filter),
                             .min_revision = min_revision,
-                            .deadline = deadline,
+                            .deadline = FromWallClock(deadline),
                             .callback = std::move(callback)});
-  CheckWaiting(absl::Now());
+  CheckReads(Now());
+  ScheduleTick();
 }
 
 Info ControlLoop::GetInfo() const {
@@ -305,10 +420,10 @@ Info ControlLoop::GetInfo() const {
   info.state = state_;
   info.active_connections = data_plane_->active_sessions();
   info.max_connections = data_plane_->max_connections();
-  for (const auto& [name, error] : live_->ListenerErrors()) {
+  for (const auto& [name, listener] : live_->FailedListeners()) {
     info.conditions.push_back({.code = "LISTENER_FAILED",
-                               .detail = fmt::format("{}: {}", name, error),
-                               .since = start_time_});
+                               .detail = fmt::format("{}: {}", name, listener->error),
+                               .since = listener->error_time});
   }
   const FaultCounters faults = data_plane_->faults();
   const std::pair<const char*, uint64_t> counts[] = {{"EMFILE", faults.emfile},

@@ -4,13 +4,16 @@
 // the control thread only. Ownership: the Controller.
 #pragma once
 
-#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <deque>
+#include <functional>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -29,9 +32,12 @@ class ControlLoop {
   ControlLoop(const ControlLoop&) = delete;
   ControlLoop& operator=(const ControlLoop&) = delete;
 
-  // Runs `function` on the control thread; false after Stop().
+  // Runs `function` on the control thread; false, and it never runs, after Stop().
   bool Post(std::function<void()> function);
+  // Answers what waits. Idempotent.
   void Stop();
+
+  const std::string& epoch() const { return epoch_; }  // any thread
 
   void Apply(ApplyRequest request, Controller::ApplyCallback callback);
   void GetState(Filter filter, uint64_t min_revision, absl::Time deadline,
@@ -45,7 +51,13 @@ class ControlLoop {
     ApplyResponse response;
     WaitFor wait = WaitFor::kApplied;
     absl::Time deadline;
-    std::vector<BackendKey> leaving;  // what DRAINED waits for
+    std::set<BackendKey> leaving;      // what DRAINED waits for
+    uint32_t sessions_taken_back = 0;  // of backends that serve again
+    bool was_taken_back = false;       // then DRAINED cannot be reached
+    Controller::ApplyCallback callback;
+  };
+  struct Deferred {
+    ApplyRequest request;
     Controller::ApplyCallback callback;
   };
   struct WaitingRead {
@@ -54,20 +66,33 @@ class ControlLoop {
     absl::Time deadline;
     Controller::StateCallback callback;
   };
+  // A shutdown's drain.
   struct Draining {
     absl::Time deadline;
     std::function<void(uint64_t)> callback;
   };
 
   ControlLoop();
-  void OnApplied(uint64_t seq, uint64_t revision, std::vector<ListenError> errors);
+  // Wall-clock time that no one can set: deadlines keep their length.
+  absl::Time Now() const;
+  absl::Time FromWallClock(absl::Time deadline) const;
+  // False, with nothing done, when it has to wait for sockets to be closed.
+  bool TryApply(const ApplyRequest& request, Controller::ApplyCallback& callback);
+  void Commit(const ApplyRequest& request, Change change, LiveState::Openings openings,
+              Controller::ApplyCallback callback);
+  void OnApplied(uint64_t seq, uint64_t revision, const std::vector<ListenError>& errors);
   void OnReports(std::vector<HealthReport> reports);
-  void PublishNext();
   void FollowProbes();
+  void PublishNext();
+  void RunDeferred();
   void Tick();
-  void ScheduleTick(std::chrono::milliseconds wait);
+  void ReportDrains(const LiveState::DrainEvents& events) const;
+  void ScheduleTick();
+  absl::Time NextTick(absl::Time now) const;
   bool Advance(Waiting* waiting, absl::Time now);
   void CheckWaiting(absl::Time now);
+  void CheckReads(absl::Time now);
+  void CheckDraining(absl::Time now);
   bool CheckLeaving(Waiting* waiting);
   void FailAll();
   static absl::Status Stopping();
@@ -75,21 +100,26 @@ class ControlLoop {
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   boost::asio::steady_timer timer_;
-  bool is_tick_scheduled_ = false;
-  std::unique_ptr<DataPlane> data_plane_;
+  absl::Time tick_time_ = absl::InfiniteFuture();  // for which timer_ is set
+  // In this order, so that the data plane ends before what its shards point to.
   std::unique_ptr<LiveState> live_;
+  std::unique_ptr<DataPlane> data_plane_;
   std::unique_ptr<HealthChecker> health_;
+  bool watches_outliers_ = false;  // connects that fail have to be looked for
   DesiredState desired_;
-  std::string epoch_;
-  absl::Time start_time_;
+  const std::string epoch_;
+  const absl::Time start_time_;
+  const std::chrono::steady_clock::time_point steady_start_;
   ServerState state_ = ServerState::kStarting;
   uint64_t seq_ = 0;
   bool is_publishing_ = false;
   uint64_t applied_revision_ = 0;
   std::list<Waiting> waiting_;
   std::list<WaitingRead> waiting_reads_;
-  std::optional<Draining> draining_;
-  std::atomic<bool> is_stopped_{false};
+  std::deque<Deferred> deferred_;  // in order; while there is one, later ones line up behind
+  std::vector<Draining> drains_;
+  std::mutex post_mutex_;
+  bool is_closed_ = false;  // guarded by post_mutex_: nothing more is posted
   std::thread thread_;
 };
 

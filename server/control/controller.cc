@@ -26,17 +26,19 @@ Controller::~Controller() { Stop(); }
 void Controller::Stop() { loop_->Stop(); }
 
 void Controller::Apply(ApplyRequest request, ApplyCallback callback) {
-  const bool posted = loop_->Post([loop = loop_.get(), request = std::move(request), callback] {
-    loop->Apply(request, callback);
-  });
+  const bool posted =
+      loop_->Post([loop = loop_.get(), request = std::move(request), callback]() mutable {
+        loop->Apply(std::move(request), callback);
+      });
   if (!posted) callback(Stopped());
 }
 
 void Controller::GetState(Filter filter, uint64_t min_revision, absl::Time deadline,
                           StateCallback callback) {
-  const bool posted =
-      loop_->Post([loop = loop_.get(), filter = std::move(filter), min_revision, deadline,
-                   callback] { loop->GetState(filter, min_revision, deadline, callback); });
+  const bool posted = loop_->Post(
+      [loop = loop_.get(), filter = std::move(filter), min_revision, deadline, callback]() mutable {
+        loop->GetState(std::move(filter), min_revision, deadline, callback);
+      });
   if (!posted) callback(Stopped());
 }
 

@@ -167,11 +167,11 @@ void LiveState::OnReports(const DesiredState& desired, std::vector<HealthReport>
     const std::string name = fmt::format("{}/{}", key->second.first, key->second.second.ToString());
     if (live.health == Health::kUnhealthy) {
       const DesiredPool* pool = desired.FindPool(key->second.first);
-      BackendChange change{.backend = live.backend.get(), .move_datagram_sessions = true};
+      BackendChange& change = PendingChange(key->second, &live);
+      change.move_datagram_sessions = true;
       if (pool != nullptr && pool->object->spec.on_unhealthy == OnUnhealthy::kReset) {
         change.close = CloseReason::kBackendUnhealthy;
       }
-      backend_changes_.push_back(change);
       if (++changes <= kMaxLines) {
         spdlog::warn("backend {} unhealthy: {}", name, live.report->detail);
       }

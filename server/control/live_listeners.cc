@@ -1,8 +1,7 @@
 // The listeners' part of LiveState: who gets which sockets.
-#include <cerrno>
+#include <algorithm>
 #include <utility>
 
-#include "dataplane/base/status.h"
 #include "fmt/format.h"
 #include "server/control/errors.h"
 #include "server/control/live_state.h"
@@ -14,14 +13,25 @@ bool WantsSockets(const ListenerObject* listener) {
   return listener != nullptr && !listener->spec.disabled;
 }
 
-bool HasSameEndpoint(const ListenerSpec& a, const ListenerSpec& b) {
-  return a.address == b.address &&
-         a.protocol.value_or(Protocol::kTcp) == b.protocol.value_or(Protocol::kTcp);
+bool HasSockets(const LiveListener& listener) { return listener.id != 0 && listener.error.empty(); }
+
+bool HasSameProtocol(const ListenerSpec& a, const ListenerSpec& b) {
+  return a.protocol.value_or(Protocol::kTcp) == b.protocol.value_or(Protocol::kTcp);
+}
+
+// Whether the sockets of `live` serve `wanted` as well. Port 0 takes the port that is there.
+bool Fits(const LiveListener& live, const ListenerSpec& wanted) {
+  return HasSockets(live) && HasSameProtocol(live.spec, wanted) &&
+         (wanted.address == live.bound_address || wanted.address == live.bound_address.WithPort(0));
 }
 
 std::chrono::milliseconds Ms(const std::optional<absl::Duration>& duration,
                              std::chrono::milliseconds otherwise) {
   return duration.has_value() ? absl::ToChronoMilliseconds(*duration) : otherwise;
+}
+
+Transport TransportOf(const ListenerSpec& spec) {
+  return spec.protocol == Protocol::kUdp ? Transport::kUdp : Transport::kTcp;
 }
 
 ListenerSettings Settings(const ListenerSpec& spec, PoolId pool) {
@@ -32,7 +42,7 @@ ListenerSettings Settings(const ListenerSpec& spec, PoolId pool) {
   settings.connect_attempts = spec.connect_attempts.value_or(settings.connect_attempts);
   settings.idle_timeout = Ms(spec.idle_timeout, settings.idle_timeout);
   settings.half_close_timeout = Ms(spec.half_close_timeout, settings.half_close_timeout);
-  settings.transport = spec.protocol == Protocol::kUdp ? Transport::kUdp : Transport::kTcp;
+  settings.transport = TransportOf(spec);
   settings.udp_policy = spec.udp_policy.value_or(settings.udp_policy);
   settings.udp_session_timeout = Ms(spec.udp_session_timeout, settings.udp_session_timeout);
   settings.udp_unanswered_timeout =
@@ -58,57 +68,112 @@ std::string ErrnoOf(const absl::Status& status) {
 
 }  // namespace
 
-absl::StatusOr<LiveState::Openings> LiveState::Bind(const Change& change) const {
-  Openings openings;
-  std::set<ListenerId> taken;
+// Decides for each listener of `change` where its sockets come from.
+LiveState::ListenerPlans LiveState::PlanListeners(const Change& change) const {
+  ListenerPlans plans;
   for (const auto& [name, op] : change.listeners) {
     const ListenerObject* wanted = change.next.FindListener(name);
+    ListenerPlan& plan = plans[name];
     if (!WantsSockets(wanted)) continue;
     const LiveListener* live = FindListener(name);
-    if (live != nullptr && live->id != 0 && live->error.empty() &&
-        HasSameEndpoint(live->spec, wanted->spec)) {
-      continue;  // keeps its sockets
-    }
-    // Another one that gives this address up in the same change hands its sockets over.
+    plan.source = live != nullptr && Fits(*live, wanted->spec) ? Source::kKeeps : Source::kBinds;
+  }
+  std::set<ListenerId> taken;
+  for (auto& [name, plan] : plans) {
+    const ListenerObject* wanted = change.next.FindListener(name);
+    if (plan.source != Source::kBinds || wanted->spec.address.port() == 0) continue;
     for (const auto& [other_name, other] : listeners_) {
-      if (other.id == 0 || !other.error.empty()) continue;
-      if (other_name == name || taken.contains(other.id)) continue;
-      if (!HasSameEndpoint(other.spec, wanted->spec) || wanted->spec.address.port() == 0) continue;
-      const ListenerObject* other_wanted = change.next.FindListener(other_name);
-      const bool gives_up =
-          !WantsSockets(other_wanted) || !HasSameEndpoint(other_wanted->spec, other.spec);
-      if (!gives_up) continue;
-      taken.insert(other.id);
-      openings[name].takes_over = other.id;
-      openings[name].sockets.bound_address = other.bound_address;
+      if (!HasSockets(other) || !HasSameProtocol(other.spec, wanted->spec)) continue;
+      if (other.bound_address != wanted->spec.address || taken.contains(other.id)) continue;
+      // One that gives this address up in the same change hands its sockets over.
+      const auto other_plan = plans.find(other_name);
+      if (other_plan == plans.end() || other_plan->second.source == Source::kKeeps) {
+        plan.holder = &other_name;
+      } else {
+        taken.insert(other.id);
+        plan.source = Source::kTakesOver;
+        plan.takes_over = other.id;
+        plan.bound_address = other.bound_address;
+      }
       break;
     }
-    if (openings[name].takes_over != 0) continue;
-    absl::StatusOr<ListenerSockets> sockets = data_plane_.Bind(
-        wanted->spec.address,
-        wanted->spec.protocol == Protocol::kUdp ? Transport::kUdp : Transport::kTcp);
-    if (!sockets.ok()) {
-      const std::string field = fmt::format("ops[{}].put_listener.address", op);
-      return MakeError(absl::StatusCode::kFailedPrecondition,
-                       fmt::format("{}: {}", field, std::string(sockets.status().message())),
-                       {.reason = "BIND_FAILED",
-                        .metadata = {{"errno", ErrnoOf(sockets.status())}, {"listener", name}},
-                        .violations = {{field, std::string(sockets.status().message())}}});
+  }
+  return plans;
+}
+
+bool LiveState::MustWaitToBind(const Change& change) const {
+  if (closing_.empty()) return false;
+  for (const auto& [name, plan] : PlanListeners(change)) {
+    if (plan.source != Source::kBinds) continue;
+    const uint16_t port = change.next.FindListener(name)->spec.address.port();
+    const bool closes = std::any_of(closing_.begin(), closing_.end(), [&](const Closing& closing) {
+      return closing.bound_address.port() == port;
+    });
+    if (closes) return true;
+  }
+  return false;
+}
+
+absl::StatusOr<LiveState::Openings> LiveState::Bind(const Change& change) const {
+  Openings openings;
+  for (const auto& [name, plan] : PlanListeners(change)) {
+    if (plan.source == Source::kTakesOver) {
+      openings[name].takes_over = plan.takes_over;
+      openings[name].sockets.bound_address = plan.bound_address;
     }
-    openings[name].sockets = *std::move(sockets);
+    if (plan.source != Source::kBinds) continue;
+    const ListenerSpec& spec = change.next.FindListener(name)->spec;
+    const Address& address = spec.address;
+    absl::StatusOr<ListenerSockets> sockets = data_plane_.Bind(address, TransportOf(spec));
+    if (sockets.ok()) {
+      openings[name].sockets = *std::move(sockets);
+      continue;
+    }
+    const std::string field =
+        fmt::format("ops[{}].put_listener.address", change.listeners.at(name));
+    const std::string why =
+        std::string(sockets.status().message()) + HolderHint(name, address, plan.holder);
+    return MakeError(absl::StatusCode::kFailedPrecondition, fmt::format("{}: {}", field, why),
+                     {.reason = "BIND_FAILED",
+                      .metadata = {{"errno", ErrnoOf(sockets.status())}, {"listener", name}},
+                      .violations = {{field, why}}});
   }
   return openings;
 }
 
+// "; listener 'a' listens on 0.0.0.0:80", when it is one of ours that holds the port.
+std::string LiveState::HolderHint(const std::string& name, const Address& address,
+                                  const std::string* holder) const {
+  for (const auto& [other_name, other] : listeners_) {
+    if (!HasSockets(other) || other.bound_address.port() != address.port()) continue;
+    if (holder != nullptr && *holder != other_name) continue;
+    const char* advice = holder == nullptr && other_name == name
+                             ? ", which has to be removed by a change of its own first"
+                             : "";
+    return fmt::format("; listener '{}' listens on {}{}", other_name,
+                       other.bound_address.ToString(), advice);
+  }
+  return "";
+}
+
+void LiveState::CloseSockets(ListenerId id, const Address& bound_address) {
+  listener_changes_.push_back({.id = id});
+  closing_.push_back({.bound_address = bound_address});
+  has_pending_ = true;
+}
+
 void LiveState::CommitListener(const std::string& name, const ListenerObject* wanted,
-                               Opening* opening, std::set<ListenerId>* taken) {
+                               Opening* opening, const std::set<ListenerId>& taken) {
   LiveListener& live = listeners_[name];
   if (live.load == nullptr) live.load = std::make_unique<ListenerLoad>(data_plane_.shard_count());
-  const ListenerId old_id = live.id;
   const bool opens = opening->takes_over != 0 || !opening->sockets.sockets.empty();
   const bool wants = WantsSockets(wanted);
+  // New sockets go by a new id, so that two listeners may swap theirs.
+  if (HasSockets(live) && (opens || !wants) && !taken.contains(live.id)) {
+    CloseSockets(live.id, live.bound_address);
+  }
   if (wants) {
-    ListenerChange change{.id = opens ? next_id_++ : old_id,
+    ListenerChange change{.id = opens ? next_id_++ : live.id,
                           .settings = Settings(wanted->spec, Pool(wanted->spec.pool).id),
                           .load = live.load.get()};
     if (opens) {
@@ -120,14 +185,11 @@ void LiveState::CommitListener(const std::string& name, const ListenerObject* wa
     change.takes_over = opening->takes_over;
     change.sockets = std::move(opening->sockets);
     listener_changes_.push_back(std::move(change));
-  } else {
-    live.id = 0;
-    live.bound_address = Address();
-    live.error.clear();
+    return;
   }
-  if (old_id != 0 && old_id != live.id && !taken->contains(old_id)) {
-    listener_changes_.push_back({.id = old_id});
-  }
+  live.id = 0;
+  live.bound_address = Address();
+  live.error.clear();
   if (wanted == nullptr) {
     retired_.push_back({.load = std::move(live.load)});
     listeners_.erase(name);
@@ -136,18 +198,18 @@ void LiveState::CommitListener(const std::string& name, const ListenerObject* wa
 
 void LiveState::CloseListeners() {
   for (auto& [name, listener] : listeners_) {
-    if (listener.id == 0) continue;
-    listener_changes_.push_back({.id = std::exchange(listener.id, 0)});
-    has_pending_ = true;
+    if (!HasSockets(listener)) continue;
+    CloseSockets(std::exchange(listener.id, 0), listener.bound_address);
+    listener.bound_address = Address();
   }
 }
 
-std::vector<std::pair<std::string, std::string>> LiveState::ListenerErrors() const {
-  std::vector<std::pair<std::string, std::string>> errors;
+std::vector<std::pair<std::string, const LiveListener*>> LiveState::FailedListeners() const {
+  std::vector<std::pair<std::string, const LiveListener*>> failed;
   for (const auto& [name, listener] : listeners_) {
-    if (!listener.error.empty()) errors.emplace_back(name, listener.error);
+    if (!listener.error.empty()) failed.emplace_back(name, &listener);
   }
-  return errors;
+  return failed;
 }
 
 }  // namespace sidelb::control

@@ -1,14 +1,26 @@
 #include "server/control/live_state.h"
 
-#include <cerrno>
-#include <utility>
+#include <algorithm>
 
-#include "absl/time/time.h"
 #include "dataplane/base/status.h"
 #include "fmt/format.h"
 #include "server/control/snapshot_builder.h"
 
 namespace sidelb::control {
+namespace {
+
+uint32_t ActiveOf(const LiveBackend& live) {
+  return live.backend->load.active.load(std::memory_order_acquire);
+}
+
+// The drain of an override. None, and one without a timeout, are the same: no deadline.
+DrainSpec DrainOf(const BackendObject& backend) {
+  return backend.override.has_value() ? backend.override->drain.value_or(DrainSpec{}) : DrainSpec{};
+}
+
+}  // namespace
+
+LiveState::~LiveState() = default;
 
 LivePool& LiveState::Pool(const std::string& name) {
   LivePool& pool = pools_[name];
@@ -31,19 +43,16 @@ const LiveBackend* LiveState::FindBackend(const BackendKey& key) const {
   return found == pool->second.backends.end() ? nullptr : &found->second;
 }
 
-// ---- Backends ----
+// ---- Changes ----
 
-std::vector<BackendKey> LiveState::Commit(const DesiredState& before, const Change& change,
-                                          Openings openings, absl::Time now) {
+void LiveState::Commit(const DesiredState& before, const Change& change, Openings openings,
+                       absl::Time now) {
   has_pending_ = true;
-  std::vector<BackendKey> leaving;
   for (const std::string& name : change.pools) {
     dirty_pools_.insert(name);
     if (change.next.FindPool(name) != nullptr) Pool(name).removed_in_seq = 0;
   }
-  for (const BackendKey& key : change.backends) {
-    if (CommitBackend(before, change, key, now)) leaving.push_back(key);
-  }
+  for (const BackendKey& key : change.backends) CommitBackend(before, change, key, now);
   // Takeovers first, so that nothing that is taken over is closed.
   std::set<ListenerId> taken;
   for (const auto& [name, opening] : openings) {
@@ -53,7 +62,7 @@ std::vector<BackendKey> LiveState::Commit(const DesiredState& before, const Chan
     for (const auto& [name, op] : change.listeners) {
       Opening& opening = openings[name];
       if ((opening.takes_over != 0) != takes_over) continue;
-      CommitListener(name, change.next.FindListener(name), &opening, &taken);
+      CommitListener(name, change.next.FindListener(name), &opening, taken);
     }
   }
   // Which pools are probed depends on the listeners that lead to them, too.
@@ -66,69 +75,86 @@ std::vector<BackendKey> LiveState::Commit(const DesiredState& before, const Chan
     }
   }
   for (const std::string& name : probed) SyncProbes(change.next, name);
-  return leaving;
 }
 
-// True when the change removed, drained or disabled it.
-bool LiveState::CommitBackend(const DesiredState& before, const Change& change,
+// The change of this backend that the next publication carries.
+BackendChange& LiveState::PendingChange(const BackendKey& key, LiveBackend* live) {
+  BackendChange& change = backend_changes_[key];
+  change.backend = live->backend.get();
+  return change;
+}
+
+void LiveState::StartDrain(const BackendKey& key, LiveBackend* live, const DrainSpec& drain,
+                           absl::Time now) {
+  draining_.insert(key);
+  live->had_sessions = ActiveOf(*live) > 0;
+  live->drain_deadline.reset();
+  if (!drain.timeout.has_value() || drain.on_timeout == DrainAction::kKeep) return;
+  if (*drain.timeout > absl::ZeroDuration()) {
+    live->drain_deadline = now + *drain.timeout;
+    next_deadline_ = std::min(next_deadline_, *live->drain_deadline);
+  } else {
+    PendingChange(key, live).close = CloseReason::kDrainDeadline;
+  }
+}
+
+void LiveState::CommitRemoval(const BackendKey& key, const BackendObject& old_object,
+                              const Change& change, absl::Time now) {
+  LiveBackend& live = Pool(key.first).backends.at(key.second);
+  auto gone = std::make_shared<BackendObject>(old_object);
+  gone->claims.clear();
+  gone->override.reset();
+  gone->revision = change.next.revision;
+  live.removing = std::move(gone);
+  live.removed_in_seq = 0;
+  live.state_change_time = now;
+  PendingChange(key, &live).repick_connecting = true;
+  StartDrain(key, &live, change.removals.at(key), now);
+}
+
+void LiveState::CommitBackend(const DesiredState& before, const Change& change,
                               const BackendKey& key, absl::Time now) {
   const BackendObject* old_object = before.FindBackend(key.first, key.second);
   const BackendObject* object = change.next.FindBackend(key.first, key.second);
-  LivePool& pool = Pool(key.first);
-  LiveBackend& live = pool.backends[key.second];
-  if (live.backend == nullptr) {
-    live.backend = std::make_shared<Backend>(key.second, data_plane_.shard_count());
-    live.state_change_time = now;
-  }
-  const auto set_deadline = [&](const DrainSpec& drain) {
-    live.on_deadline = drain.on_timeout.value_or(DrainAction::kReset);
-    live.drain_deadline.reset();
-    if (drain.timeout.has_value()) live.drain_deadline = now + *drain.timeout;
-  };
   if (object == nullptr) {
-    if (old_object == nullptr) return false;  // it came and went within the batch
-    auto gone = std::make_shared<BackendObject>(*old_object);
-    gone->claims.clear();
-    gone->revision = change.next.revision;
-    live.removing = std::move(gone);
-    live.removed_in_seq = 0;
-    live.state_change_time = now;
-    set_deadline(change.removals.at(key));
-    backend_changes_.push_back({.backend = live.backend.get(), .repick_connecting = true});
-    return true;
+    // Without an old one it came and went within the batch.
+    if (old_object != nullptr) CommitRemoval(key, *old_object, change, now);
+    return;
   }
-  const bool was_removing = std::exchange(live.removing, nullptr) != nullptr;
+  LiveBackend& live = Pool(key.first).backends[key.second];
+  const bool is_new = live.backend == nullptr;
+  if (is_new) live.backend = std::make_shared<Backend>(key.second, data_plane_.shard_count());
+  live.removing.reset();  // back again: it meets its old counts
   const AdminState state = EffectiveAdminState(object->effective);
-  const bool had_state = old_object != nullptr && !was_removing;
   const AdminState old_state =
-      had_state ? EffectiveAdminState(old_object->effective) : AdminState::kEnabled;
-  // No drain and one without a timeout are the same: no deadline.
-  const auto drain_of = [](const BackendObject& of) {
-    return of.override.has_value() ? of.override->drain.value_or(DrainSpec{}) : DrainSpec{};
-  };
-  const DrainSpec drain = drain_of(*object);
-  const DrainSpec old_drain = had_state ? drain_of(*old_object) : DrainSpec{};
-  if (state != old_state || was_removing) live.state_change_time = now;
-  switch (state) {
-    case AdminState::kEnabled:
-      live.drain_deadline.reset();
-      return false;
-    case AdminState::kDraining:
-      if (old_state != state || old_drain != drain || was_removing) {
-        set_deadline(drain);
-      }
-      if (old_state == state) return false;
-      backend_changes_.push_back({.backend = live.backend.get(), .repick_connecting = true});
-      return true;
-    case AdminState::kDisabled:
-      live.drain_deadline.reset();
-      if (old_state == state) return false;
-      backend_changes_.push_back({.backend = live.backend.get(),
-                                  .repick_connecting = true,
-                                  .close = CloseReason::kBackendDisabled});
-      return true;
+      old_object == nullptr ? AdminState::kEnabled : EffectiveAdminState(old_object->effective);
+  if (old_object == nullptr || state != old_state) live.state_change_time = now;
+  if (state == AdminState::kEnabled) {
+    live.drain_deadline.reset();
+    draining_.erase(key);
+    if (EffectiveWeight(object->effective) == 0 && old_object != nullptr &&
+        EffectiveWeight(old_object->effective) != 0) {
+      PendingChange(key, &live).repick_connecting = true;
+    }
+    return;
   }
-  return false;
+  if (is_new) return;  // it has no session
+  if (old_object == nullptr || state != old_state) {
+    PendingChange(key, &live).repick_connecting = true;
+  }
+  if (state == AdminState::kDisabled) {
+    live.drain_deadline.reset();
+    if (old_object == nullptr || old_state != state) {
+      live.had_sessions = ActiveOf(live) > 0;
+      draining_.insert(key);
+      PendingChange(key, &live).close = CloseReason::kBackendDisabled;
+    }
+    return;
+  }
+  const DrainSpec drain = DrainOf(*object);
+  if (old_object == nullptr || old_state != state || DrainOf(*old_object) != drain) {
+    StartDrain(key, &live, drain, now);
+  }
 }
 
 // ---- Publications ----
@@ -144,8 +170,9 @@ Publication LiveState::Take(uint64_t seq, const DesiredState& desired) {
     if (wanted != nullptr) {
       snapshot = BuildSnapshot(pool.id, *wanted, pool.load.get(), [&](const Address& address) {
         const LiveBackend& live = pool.backends.at(address);
-        return Observed{
-            .backend = live.backend.get(), .health = live.health, .is_ejected = live.is_ejected};
+        return Observed{.backend = live.backend.get(),
+                        .health = EffectiveHealth(*wanted->backends.at(address), live),
+                        .is_ejected = live.is_ejected};
       });
     }
     UpdateIndexBefore(pool, snapshot.get());
@@ -154,114 +181,109 @@ Publication LiveState::Take(uint64_t seq, const DesiredState& desired) {
     } else {
       publication.removed_pools.push_back(pool.id);
       pool.removed_in_seq = seq;
+      leaving_pools_.insert(name);
     }
     pool.published = std::move(snapshot);
-    pool.published_in_seq = seq;
-    for (auto& [address, live] : pool.backends) {
-      if (live.removing != nullptr && live.removed_in_seq == 0) live.removed_in_seq = seq;
-    }
   }
+  for (const BackendKey& key : draining_) {
+    LiveBackend& live = pools_.at(key.first).backends.at(key.second);
+    if (live.removing != nullptr && live.removed_in_seq == 0) live.removed_in_seq = seq;
+  }
+  for (auto& [key, change] : backend_changes_) {
+    pools_.at(key.first).backends.at(key.second).named_in_seq = seq;
+    publication.backends.push_back(change);
+  }
+  backend_changes_.clear();
   for (Retired& retired : retired_) {
     if (retired.seq == 0) retired.seq = seq;
   }
+  for (Closing& closing : closing_) {
+    if (closing.seq == 0) closing.seq = seq;
+  }
   publication.listeners = std::exchange(listener_changes_, {});
-  publication.backends = std::exchange(backend_changes_, {});
   in_flight_pools_ = std::exchange(dirty_pools_, {});
   has_pending_ = false;
   return publication;
 }
 
-// Before a publication: who is not eligible in it leaves the index of live counts.
-void LiveState::UpdateIndexBefore(LivePool& pool, const PoolSnapshot* next) {
-  if (pool.load->index.size() == 0) return;
-  std::set<const Backend*> eligible;
-  if (next != nullptr && next->mode() == Mode::kLeastConnections) {
-    for (const Member& member : next->eligible()) eligible.insert(member.backend);
-  } else if (next != nullptr) {
-    return;  // another mode: the index stays right until no shard uses it
-  }
-  for (auto& [address, live] : pool.backends) {
-    if (!eligible.contains(live.backend.get())) pool.load->index.Remove(&live.backend->load);
-  }
-}
-
-// After the acknowledgements: who is eligible on every shard joins it.
-void LiveState::UpdateIndexAfter(LivePool& pool) {
-  if (pool.published == nullptr || pool.published->mode() != Mode::kLeastConnections) {
-    if (pool.load->index.size() == 0) return;
-    for (auto& [address, live] : pool.backends) pool.load->index.Detach(&live.backend->load);
-    return;
-  }
-  for (const Member& member : pool.published->eligible()) {
-    pool.load->index.Put(&member.backend->load, member.weight, member.max_connections);
-  }
-}
-
-void LiveState::OnAcknowledged(uint64_t seq, const std::vector<ListenError>& errors) {
+void LiveState::OnAcknowledged(uint64_t seq, const std::vector<ListenError>& errors,
+                               absl::Time now) {
   acknowledged_seq_ = seq;
   for (const std::string& name : std::exchange(in_flight_pools_, {})) {
     const auto found = pools_.find(name);
-    if (found == pools_.end()) continue;
-    UpdateIndexAfter(found->second);
-    // A shard may be between reading that there is no index and raising the count.
-    resync_pools_.insert(name);
+    if (found != pools_.end()) UpdateIndexAfter(name, found->second);
   }
+  std::erase_if(closing_, [&](const Closing& c) { return c.seq != 0 && c.seq <= seq; });
   for (const ListenError& error : errors) {
     for (auto& [name, listener] : listeners_) {
-      if (listener.id != error.listener) continue;
-      listener.error = fmt::format("cannot listen: {}", ErrnoName(error.error));
+      if (listener.id != error.listener || !listener.error.empty()) continue;
+      listener.error = fmt::format("{}; remove it and add it to try again",
+                                   std::string(ErrnoToStatus(error.error, "listen").message()));
+      listener.error_time = now;
       // Shards that could listen stop too: half a listener would hide the fault.
-      listener_changes_.push_back({.id = listener.id});
-      has_pending_ = true;
+      CloseSockets(listener.id, listener.bound_address);
     }
   }
 }
 
 // ---- Time ----
 
-bool LiveState::Tick(absl::Time now, std::vector<BackendKey>* freed) {
-  bool is_draining = false;
-  for (const std::string& name : std::exchange(resync_pools_, {})) {
-    const auto found = pools_.find(name);
-    if (found != pools_.end()) found->second.load->index.Resync();
-  }
-  for (auto pool = pools_.begin(); pool != pools_.end();) {
-    auto& backends = pool->second.backends;
-    for (auto it = backends.begin(); it != backends.end();) {
-      LiveBackend& live = it->second;
-      if (live.drain_deadline.has_value() && now >= *live.drain_deadline) {
-        live.drain_deadline.reset();
-        if (live.on_deadline == DrainAction::kReset) {
-          backend_changes_.push_back({.backend = live.backend.get(),
-                                      .repick_connecting = true,
-                                      .close = CloseReason::kDrainDeadline});
-          has_pending_ = true;
-        }
-      }
-      is_draining = is_draining || live.drain_deadline.has_value() || live.removing != nullptr;
-      const bool is_gone = live.removing != nullptr && live.removed_in_seq != 0 &&
-                           live.removed_in_seq <= acknowledged_seq_ &&
-                           live.backend->load.active.load(std::memory_order_acquire) == 0;
-      // A change that names it must have been published and acknowledged as well.
-      if (is_gone && !has_pending_ && in_flight_pools_.empty()) {
-        pool->second.load->index.Detach(&live.backend->load);
+// Whether no shard can reach it any more.
+bool LiveState::IsFree(const BackendKey& key, const LiveBackend& live) const {
+  return live.removing != nullptr && live.removed_in_seq != 0 &&
+         live.removed_in_seq <= acknowledged_seq_ && live.named_in_seq <= acknowledged_seq_ &&
+         !backend_changes_.contains(key) && ActiveOf(live) == 0;
+}
+
+LiveState::DrainEvents LiveState::Tick(absl::Time now) {
+  DrainEvents events;
+  next_deadline_ = absl::InfiniteFuture();
+  for (auto it = draining_.begin(); it != draining_.end();) {
+    const BackendKey& key = *it;
+    LivePool& pool = pools_.at(key.first);
+    LiveBackend& live = pool.backends.at(key.second);
+    const uint32_t active = ActiveOf(live);
+    live.had_sessions = live.had_sessions || active > 0;
+    // Until all shards use the change, more sessions may come.
+    const bool is_settled =
+        live.named_in_seq <= acknowledged_seq_ && !backend_changes_.contains(key);
+    if (live.removing != nullptr ? IsFree(key, live) : is_settled && active == 0) {
+      if (live.had_sessions) events.ended.push_back(key);
+      live.drain_deadline.reset();
+      if (live.removing != nullptr) {
+        // Also waits for a shard that has just lowered the count and still holds the index's lock.
+        pool.load->index.Detach(&live.backend->load);
         StopProbing(live);
-        freed->emplace_back(pool->first, it->first);
-        it = backends.erase(it);
-      } else {
-        ++it;
+        pool.backends.erase(key.second);
       }
+      it = draining_.erase(it);
+      continue;
     }
-    const LivePool& state = pool->second;
-    const bool is_gone =
-        backends.empty() && state.removed_in_seq != 0 && state.removed_in_seq <= acknowledged_seq_;
-    pool = is_gone ? pools_.erase(pool) : std::next(pool);
+    if (live.drain_deadline.has_value() && now >= *live.drain_deadline) {
+      live.drain_deadline.reset();
+      BackendChange& change = PendingChange(key, &live);
+      change.repick_connecting = true;
+      change.close = CloseReason::kDrainDeadline;
+      has_pending_ = true;
+      if (active > 0) events.resets.emplace_back(key, active);
+    }
+    next_deadline_ = std::min(next_deadline_, live.drain_deadline.value_or(next_deadline_));
+    ++it;
   }
+  std::erase_if(leaving_pools_, [&](const std::string& name) {
+    const auto found = pools_.find(name);
+    if (found == pools_.end() || found->second.removed_in_seq == 0) return true;  // it is back
+    const LivePool& pool = found->second;
+    if (!pool.backends.empty() || pool.removed_in_seq > acknowledged_seq_) return false;
+    if (dirty_pools_.contains(name)) return false;
+    pools_.erase(found);
+    return true;
+  });
   std::erase_if(retired_, [&](const Retired& retired) {
     return retired.seq != 0 && retired.seq <= acknowledged_seq_ &&
            retired.load->active.load(std::memory_order_acquire) == 0;
   });
-  return is_draining || !retired_.empty();
+  return events;
 }
 
 }  // namespace sidelb::control

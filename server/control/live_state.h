@@ -2,11 +2,11 @@
 // backends with their counts; and what still has to be published to make the shards match the
 // desired state.
 //
-// An object is freed only when no shard can reach it: a backend when a publication without it has
-// been acknowledged and its `active` is 0, a listener's load likewise.
+// An object is freed only when no shard can reach it: a backend when every publication that names
+// it and one without it have been acknowledged and its `active` is 0, a listener's load likewise.
 //
-// Thread safety: the control thread. Ownership: the Controller; outlived by nothing of the shards
-// (they are stopped first).
+// Thread safety: the control thread. Ownership: the ControlLoop; it must outlive the data plane,
+// whose shards hold raw pointers into it.
 #pragma once
 
 #include <map>
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/health/health_checker.h"
@@ -27,7 +28,7 @@
 namespace sidelb::control {
 
 struct LiveBackend {
-  std::shared_ptr<Backend> backend;
+  std::shared_ptr<Backend> backend;  // shared with the health checker
   Health health = Health::kUnknown;  // of its probes
   bool is_ejected = false;
   std::optional<absl::Time> ejected_until;
@@ -38,8 +39,10 @@ struct LiveBackend {
   // The object that it was, without claims, while its last sessions drain; else null.
   std::shared_ptr<const BackendObject> removing;
   uint64_t removed_in_seq = 0;  // the publication that took it out; 0 = none yet
+  uint64_t named_in_seq = 0;    // the last publication with a BackendChange for it
+  // When the sessions left are reset.
   std::optional<absl::Time> drain_deadline;
-  DrainAction on_deadline = DrainAction::kReset;
+  bool had_sessions = false;  // when it was seen draining: its end is worth a line in the log
   absl::Time state_change_time;
 };
 
@@ -51,8 +54,9 @@ struct LivePool {
   std::shared_ptr<const ProbeSettings> probe;  // null = its backends are not probed
   OutlierDetector outliers;
   uint64_t failures_seen = 0;
-  uint64_t published_in_seq = 0;
   uint64_t removed_in_seq = 0;  // of the publication that took it from the shards; 0 = on them
+  // The members of load->index, with their weight and max_connections there.
+  absl::flat_hash_map<Backend*, std::pair<uint32_t, uint32_t>> indexed;
 };
 
 struct LiveListener {
@@ -60,40 +64,56 @@ struct LiveListener {
   ListenerSpec spec;  // that they were opened for
   Address bound_address;
   std::string error;
+  absl::Time error_time;
   std::unique_ptr<ListenerLoad> load;
 };
 
 class LiveState {
  public:
   explicit LiveState(DataPlane& data_plane) : data_plane_(data_plane) {}
+  ~LiveState();
   LiveState(const LiveState&) = delete;
   LiveState& operator=(const LiveState&) = delete;
 
-  // How each listener of a change gets its sockets.
+  // How a listener of a change gets its sockets.
   struct Opening {
     ListenerSockets sockets;    // bound for it, or
     ListenerId takes_over = 0;  // those of another one, or neither
   };
   using Openings = std::map<std::string, Opening>;
 
+  // Whether `change` wants a port that a shard is about to close: Bind() would fail until the
+  // publications so far are acknowledged.
+  bool MustWaitToBind(const Change& change) const;
   // Binds what `change` needs. FAILED_PRECONDITION, BIND_FAILED{errno} names the op's field.
   // Dropping the result undoes it.
   absl::StatusOr<Openings> Bind(const Change& change) const;
 
-  // Takes the change over. `before` is the state that it replaces. Returns the backends that it
-  // removed, drained or disabled.
-  std::vector<BackendKey> Commit(const DesiredState& before, const Change& change,
-                                 Openings openings, absl::Time now);
+  // Takes the change over. `before` is the state that it replaces.
+  void Commit(const DesiredState& before, const Change& change, Openings openings, absl::Time now);
 
   // ---- Publications ----
   bool has_pending() const { return has_pending_; }
   Publication Take(uint64_t seq, const DesiredState& desired);
-  void OnAcknowledged(uint64_t seq, const std::vector<ListenError>& errors);
+  void OnAcknowledged(uint64_t seq, const std::vector<ListenError>& errors, absl::Time now);
 
   // ---- Time ----
-  // Handles deadlines, frees what is gone. True when something drains, so that it should be called
-  // again soon. *freed gets the backends that are gone for good.
-  bool Tick(absl::Time now, std::vector<BackendKey>* freed);
+  // What happened to backends that drain.
+  struct DrainEvents {
+    std::vector<std::pair<BackendKey, uint32_t>> resets;  // at the deadline: sessions left
+    std::vector<BackendKey> ended;                        // their last session is over
+  };
+  // Handles deadlines and frees what is gone.
+  DrainEvents Tick(absl::Time now);
+  // Reads the counts of those anew that joined an index: to be called a while after the
+  // acknowledgement, because a shard may have been between looking for the index and counting.
+  void RepairIndexes();
+  // Whether Tick() and RepairIndexes() should be called from time to time.
+  bool needs_tick() const {
+    return !draining_.empty() || !retired_.empty() || !joined_index_.empty();
+  }
+  // Not later than the next deadline of a drain; InfiniteFuture() when there is none.
+  absl::Time next_deadline() const { return next_deadline_; }
 
   // ---- Health (live_health.cc) ----
   void OnReports(const DesiredState& desired, std::vector<HealthReport> reports, absl::Time now);
@@ -110,36 +130,66 @@ class LiveState {
   const std::map<std::string, LivePool>& pools() const { return pools_; }
   const LiveListener* FindListener(const std::string& name) const;
   const LiveBackend* FindBackend(const BackendKey& key) const;
-  // Reports listeners that could be bound but not listen: name and text.
-  std::vector<std::pair<std::string, std::string>> ListenerErrors() const;
+  // Listeners that could be bound but not listen, by name.
+  std::vector<std::pair<std::string, const LiveListener*>> FailedListeners() const;
 
  private:
+  enum class Source : uint8_t { kNone, kKeeps, kTakesOver, kBinds };
+  struct ListenerPlan {
+    Source source = Source::kNone;
+    ListenerId takes_over = 0;
+    Address bound_address;                // of what it takes over
+    const std::string* holder = nullptr;  // another listener that keeps this address
+  };
+  using ListenerPlans = std::map<std::string, ListenerPlan>;
+  ListenerPlans PlanListeners(const Change& change) const;
+  std::string HolderHint(const std::string& name, const Address& address,
+                         const std::string* holder) const;
+
   void CommitListener(const std::string& name, const ListenerObject* wanted, Opening* opening,
-                      std::set<ListenerId>* taken);
+                      const std::set<ListenerId>& taken);
+  void CloseSockets(ListenerId id, const Address& bound_address);
+  void CommitBackend(const DesiredState& before, const Change& change, const BackendKey& key,
+                     absl::Time now);
+  void CommitRemoval(const BackendKey& key, const BackendObject& old_object, const Change& change,
+                     absl::Time now);
+  void StartDrain(const BackendKey& key, LiveBackend* live, const DrainSpec& drain, absl::Time now);
   void SyncProbes(const DesiredState& desired, const std::string& name);
   void StopProbing(LiveBackend& live);
-  bool CommitBackend(const DesiredState& before, const Change& change, const BackendKey& key,
-                     absl::Time now);
+  BackendChange& PendingChange(const BackendKey& key, LiveBackend* live);
   LivePool& Pool(const std::string& name);
+  bool IsFree(const BackendKey& key, const LiveBackend& live) const;
+
+  // live_index.cc
   void UpdateIndexBefore(LivePool& pool, const PoolSnapshot* next);
-  void UpdateIndexAfter(LivePool& pool);
+  void UpdateIndexAfter(const std::string& name, LivePool& pool);
 
   DataPlane& data_plane_;
   uint64_t next_id_ = 1;
   std::map<std::string, LivePool> pools_;
   std::map<std::string, LiveListener> listeners_;
+  // Removed, or draining until its last session is over; also with a deadline.
+  std::set<BackendKey> draining_;
+  absl::Time next_deadline_ = absl::InfiniteFuture();
   struct Retired {
     std::unique_ptr<ListenerLoad> load;
     uint64_t seq = 0;  // of the publication that closed it; 0 = none yet
   };
   std::vector<Retired> retired_;
+  // Sockets that shards still have to close.
+  struct Closing {
+    Address bound_address;
+    uint64_t seq = 0;  // of the publication that closes them; 0 = none yet
+  };
+  std::vector<Closing> closing_;
 
   bool has_pending_ = false;
   std::set<std::string> dirty_pools_;
   std::vector<ListenerChange> listener_changes_;
-  std::vector<BackendChange> backend_changes_;
+  std::map<BackendKey, BackendChange> backend_changes_;
   std::set<std::string> in_flight_pools_;
-  std::set<std::string> resync_pools_;  // whose index is read anew at the next tick
+  std::set<std::string> leaving_pools_;  // removed, maybe not from the shards yet
+  std::map<std::string, std::vector<Address>> joined_index_;  // by pool, for RepairIndexes()
   uint64_t acknowledged_seq_ = 0;
 
   std::map<ProbeId, BackendKey> probe_keys_;

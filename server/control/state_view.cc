@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
+
 namespace sidelb::control {
 namespace {
 
@@ -74,17 +76,19 @@ BackendStatus StatusOf(const BackendObject& object, const LiveBackend& live, con
   return status;
 }
 
+// One that is removed is no part of the pool any more; its last sessions are.
 void Count(const BackendStatus& backend, PoolStatus* pool) {
-  ++pool->total;
   pool->active_connections += backend.active_connections;
+  if (backend.state != BackendState::kRemoving) ++pool->total;
   switch (backend.state) {
     case BackendState::kServing:
     case BackendState::kWarming:
       ++pool->serving;
       break;
     case BackendState::kDraining:
-    case BackendState::kRemoving:
       ++pool->draining;
+      break;
+    case BackendState::kRemoving:
       break;
     case BackendState::kUnhealthy:
       ++pool->unhealthy;
@@ -94,6 +98,28 @@ void Count(const BackendStatus& backend, PoolStatus* pool) {
       break;
   }
 }
+
+// A selector whose addresses are looked up, not searched: there may be as many as backends.
+class BackendFilter {
+ public:
+  explicit BackendFilter(const Filter& filter)
+      : states_(filter.states), selector_(filter.backends.value_or(Selector{})) {
+    addresses_.insert(selector_.addresses.begin(), selector_.addresses.end());
+    selector_.addresses.clear();
+  }
+  bool Allows(const BackendObject& backend, BackendState state) const {
+    if (!states_.empty() && std::find(states_.begin(), states_.end(), state) == states_.end()) {
+      return false;
+    }
+    return (addresses_.empty() || addresses_.contains(backend.address)) &&
+           Matches(selector_, backend);
+  }
+
+ private:
+  const std::vector<BackendState>& states_;
+  Selector selector_;
+  absl::flat_hash_set<Address> addresses_;
+};
 
 }  // namespace
 
@@ -107,6 +133,7 @@ std::shared_ptr<const StateView> BuildView(const DesiredState& desired, const Li
       view->listeners.push_back({listener, StatusOf(live.FindListener(name))});
     }
   }
+  const BackendFilter backends(filter);
   // By name over the pools that are wanted and those whose last backends drain.
   for (const auto& [name, live_pool] : live.pools()) {
     if (!Allows(filter.pools, name)) continue;
@@ -120,15 +147,14 @@ std::shared_ptr<const StateView> BuildView(const DesiredState& desired, const Li
     for (const auto& [address, backend] : live_pool.backends) {
       std::shared_ptr<const BackendObject> object = backend.removing;
       if (object == nullptr) {
-        const auto found =
-            pool == nullptr ? decltype(pool->backends.begin()){} : pool->backends.find(address);
-        if (pool == nullptr || found == pool->backends.end()) continue;
+        if (pool == nullptr) continue;
+        const auto found = pool->backends.find(address);
+        if (found == pool->backends.end()) continue;
         object = found->second;
       }
       const BackendStatus status = StatusOf(*object, backend, live_pool);
       Count(status, &pool_status);
-      if (!filter.with_backends || !Allows(filter.states, status.state)) continue;
-      if (filter.backends.has_value() && !Matches(*filter.backends, *object)) continue;
+      if (!filter.with_backends || !backends.Allows(*object, status.state)) continue;
       view->backends.push_back({std::move(object), status});
     }
     if (pool != nullptr && filter.with_pools) view->pools.push_back({pool->object, pool_status});

@@ -12,11 +12,10 @@ constexpr absl::Duration kMaxDuration = absl::Hours(24 * 365);
 
 bool IsNameByte(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; }
 
-absl::Status ValidateText(std::string_view text, std::string_view path) {
-  if (text.size() > kMaxText) {
-    return BadField(path, fmt::format("{} bytes; allowed: at most {}", text.size(), kMaxText));
-  }
-  return absl::OkStatus();
+// An address to listen on, but none to connect to.
+bool IsWildcard(const Address& address) {
+  const std::string host = address.Host();
+  return host == "0.0.0.0" || host == "::";
 }
 
 // 0 s means off where `may_be_off`.
@@ -41,6 +40,19 @@ absl::Status NotBuilt(std::string_view path, std::string_view what) {
                    {.reason = "CAPABILITY",
                     .metadata = {{"field", std::string(path)}},
                     .violations = {{std::string(path), "not available in this version"}}});
+}
+
+absl::Status ValidateText(std::string_view text, std::string_view path) {
+  if (text.size() > kMaxText) {
+    return BadField(path, fmt::format("{} bytes; allowed: at most {}", text.size(), kMaxText));
+  }
+  // They would break the lines of the log and of tables.
+  const auto control = std::find_if(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) == 0x7f;
+  });
+  if (control == text.end()) return absl::OkStatus();
+  return BadField(path, fmt::format("has the control character {:#04x}; allowed: none",
+                                    static_cast<unsigned char>(*control)));
 }
 
 absl::Status ValidateName(std::string_view name, std::string_view path) {
@@ -198,6 +210,10 @@ absl::Status ValidateBackend(const BackendSpec& spec, const std::string& path) {
     return BadField(
         path + ".address",
         fmt::format("'{}'; allowed: IP:PORT with a port of 1 to 65535", spec.address.ToString()));
+  }
+  if (IsWildcard(spec.address)) {
+    return BadField(path + ".address",
+                    fmt::format("'{}'; allowed: the address of one host", spec.address.ToString()));
   }
   if (spec.weight.has_value()) {
     if (auto status = ValidateWeight(*spec.weight, path + ".weight"); !status.ok()) return status;

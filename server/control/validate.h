@@ -13,6 +13,8 @@
 
 namespace sidelb::control {
 
+// At most kMaxText bytes, no control characters.
+absl::Status ValidateText(std::string_view text, std::string_view path);
 absl::Status ValidateName(std::string_view name, std::string_view path);
 absl::Status ValidateOwner(const ApplyRequest& request);
 absl::Status ValidateListener(const ListenerSpec& spec, const std::string& path);

@@ -25,8 +25,9 @@ absl::Time AnswerBy(const grpc::CallbackServerContext& context, absl::Time now) 
   // gRPC says "none" by the last time point there is.
   if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteFuture();
   const absl::Time end = absl::FromChrono(deadline);
+  // Control looks at the clock once in a tick, and the answer has to travel.
   const absl::Duration margin =
-      std::clamp((end - now) / 10, absl::Milliseconds(10), absl::Milliseconds(250));
+      std::clamp((end - now) / 10, absl::Milliseconds(150), absl::Milliseconds(500));
   return std::max(end - margin, now);
 }
 

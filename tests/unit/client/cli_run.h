@@ -39,6 +39,9 @@ struct ScriptedDaemon {
               info.set_version("1.2.3");
               info.set_state(pb::SERVER_STATE_SERVING);
               info.set_revision(812);
+              info.add_capabilities("rpc:Apply");
+              info.add_capabilities("op:set_mode");
+              info.add_capabilities("rpc:GetInfo");
               return info;
             }};
   }

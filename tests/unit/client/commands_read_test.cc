@@ -176,8 +176,9 @@ TEST(InfoTest, PrintsTheDaemonsState) {
 
   const Outcome outcome = RunLine(&daemon, {"info"});
 
-  EXPECT_THAT(outcome.out, HasSubstr("Version:       1.2.3\n"));
-  EXPECT_THAT(outcome.out, HasSubstr("State:         serving\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("Version:   1.2.3\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("State:     serving\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("Can rpc:   Apply, GetInfo\n"));
 }
 
 TEST(VersionTest, NeedsNoDaemon) {

@@ -413,6 +413,15 @@ TEST(ApplyTest, AsksNothingOfTheDaemonWhenTheFileIsWrong) {
   EXPECT_TRUE(daemon.applied.empty());
 }
 
+TEST(RemoveTest, SaysThatAnObjectWasNotThere) {
+  ScriptedDaemon daemon;
+  daemon.apply_answers = {Accepted({Unchanged(1), Removed(1)})};
+
+  EXPECT_EQ(RunLine(&daemon, {"rm", "listener", "gone", "http"}).out,
+            "listener/gone absent (revision 812, applied)\n"
+            "listener/http removed (revision 812, applied)\n");
+}
+
 TEST(ObjectAtTest, FindsTheObjectOfAFieldPath) {
   pb::ApplyRequest request;
   pb::BackendSet* set = request.add_ops()->mutable_upsert_backends();

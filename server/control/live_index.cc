@@ -1,0 +1,70 @@
+// The part of LiveState that keeps the least-connections index of each pool; least_load_index.h has
+// the protocol between the threads.
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "server/control/live_state.h"
+
+namespace sidelb::control {
+
+// Before a publication: who is not eligible in it leaves the index.
+void LiveState::UpdateIndexBefore(LivePool& pool, const PoolSnapshot* next) {
+  if (pool.indexed.empty()) return;
+  // Under another mode the index stays right until no shard uses it any more.
+  if (next != nullptr && next->mode() != Mode::kLeastConnections) return;
+  absl::flat_hash_set<const Backend*> eligible;
+  if (next != nullptr) {
+    eligible.reserve(next->eligible().size());
+    for (const Member& member : next->eligible()) eligible.insert(member.backend);
+  }
+  absl::erase_if(pool.indexed, [&](const auto& entry) {
+    if (eligible.contains(entry.first)) return false;
+    pool.load->index.Remove(&entry.first->load);
+    return true;
+  });
+}
+
+// After the acknowledgements: who is eligible on every shard joins it. Where another mode rules,
+// counts go without the index again.
+void LiveState::UpdateIndexAfter(const std::string& name, LivePool& pool) {
+  if (pool.published == nullptr || pool.published->mode() != Mode::kLeastConnections) {
+    pool.indexed.clear();
+    for (auto& [address, live] : pool.backends) {
+      if (live.backend->load.index.load(std::memory_order_relaxed) == nullptr) continue;
+      pool.load->index.Detach(&live.backend->load);
+    }
+    return;
+  }
+  for (const Member& member : pool.published->eligible()) {
+    const std::pair<uint32_t, uint32_t> wanted(member.weight, member.max_connections);
+    const auto [entry, is_new] = pool.indexed.try_emplace(member.backend, wanted);
+    if (!is_new && entry->second == wanted) continue;
+    entry->second = wanted;
+    pool.load->index.Put(&member.backend->load, member.weight, member.max_connections);
+    // A shard may be between reading that there is no index and changing the count.
+    if (is_new) joined_index_[name].push_back(member.address);
+  }
+}
+
+void LiveState::RepairIndexes() {
+  // One by one the index's lock is held for a moment only, all at once it is faster.
+  constexpr size_t kFew = 64;
+  for (const auto& [name, addresses] : std::exchange(joined_index_, {})) {
+    const auto found = pools_.find(name);
+    if (found == pools_.end()) continue;
+    LivePool& pool = found->second;
+    if (addresses.size() > kFew) {
+      pool.load->index.Resync();
+      continue;
+    }
+    for (const Address& address : addresses) {
+      const auto live = pool.backends.find(address);
+      if (live == pool.backends.end()) continue;
+      const auto entry = pool.indexed.find(live->second.backend.get());
+      if (entry == pool.indexed.end()) continue;
+      pool.load->index.Put(&entry->first->load, entry->second.first, entry->second.second);
+    }
+  }
+}
+
+}  // namespace sidelb::control

@@ -1,0 +1,107 @@
+#include "server/control/snapshot_builder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "server/providers/static_provider.h"
+#include "tests/unit/control/batch_support.h"
+
+namespace sidelb::control {
+namespace {
+
+using ::testing::ElementsAre;
+
+class SnapshotBuilderTest : public ::testing::Test {
+ protected:
+  SnapshotBuilderTest() { Apply(Ops({Pool("web", Mode::kLeastConnections)})); }
+
+  void Apply(const ApplyRequest& request) {
+    absl::StatusOr<Change> change = ApplyBatch(state_, request);
+    ASSERT_TRUE(change.ok()) << change.status();
+    state_ = change->next;
+  }
+  std::shared_ptr<const PoolSnapshot> Build() {
+    return BuildSnapshot(7, *state_.FindPool("web"), &load_, [this](const Address& address) {
+      auto& backend = backends_[address];
+      if (backend == nullptr) backend = std::make_unique<Backend>(address, 1);
+      const auto observed = observed_.find(address);
+      return Observed{.backend = backend.get(),
+                      .health = observed == observed_.end() ? Health::kUnknown : observed->second};
+    });
+  }
+  static std::vector<std::string> AddressesOf(absl::Span<const Member> members) {
+    std::vector<std::string> addresses;
+    for (const Member& member : members) addresses.push_back(member.address.ToString());
+    return addresses;
+  }
+
+  DesiredState state_;
+  PoolLoad load_{1};
+  std::map<Address, std::unique_ptr<Backend>> backends_;
+  std::map<Address, Health> observed_;
+};
+
+TEST_F(SnapshotBuilderTest, MembersStandInTheOrderInWhichTheyWereAdded) {
+  Apply(Ops({Upsert("web", {B("10.0.0.9:80"), B("10.0.0.1:80")})}));
+  Apply(Ops({Upsert("web", {B("10.0.0.5:80")})}, "static"));
+  Apply(Ops({Upsert("web", {B("10.0.0.9:80", 5)})}));  // an update keeps its place
+  const auto snapshot = Build();
+  EXPECT_THAT(AddressesOf(snapshot->members()),
+              ElementsAre("10.0.0.9:80", "10.0.0.1:80", "10.0.0.5:80"));
+  EXPECT_EQ(snapshot->id(), 7u);
+  EXPECT_EQ(snapshot->mode(), Mode::kLeastConnections);
+  EXPECT_EQ(snapshot->load(), &load_);
+}
+
+TEST_F(SnapshotBuilderTest, DefaultsClaimsAndOverridesComeTogether) {
+  BackendSpec limited = B("10.0.0.1:80", 10);
+  limited.max_connections = 3;
+  Apply(Ops({Upsert("web", {limited, B("10.0.0.2:80"), B("10.0.0.3:80", 10)})}));
+  Apply(Ops(
+      {Impose("web", {At("10.0.0.3:80")}, {.admin_state = AdminState::kDraining, .weight = 77})}));
+  const auto snapshot = Build();
+  ASSERT_EQ(snapshot->members().size(), 3u);
+  const Member& first = snapshot->members()[0];
+  EXPECT_EQ(first.weight, 10u);
+  EXPECT_EQ(first.max_connections, 3u);
+  EXPECT_EQ(first.admin_state, AdminState::kEnabled);
+  EXPECT_EQ(snapshot->members()[1].weight, kDefaultWeight);
+  const Member& third = snapshot->members()[2];
+  EXPECT_EQ(third.weight, 77u);
+  EXPECT_EQ(third.admin_state, AdminState::kDraining);
+  EXPECT_EQ(third.backend->address(), At("10.0.0.3:80"));
+  EXPECT_THAT(AddressesOf(snapshot->eligible()), ElementsAre("10.0.0.1:80", "10.0.0.2:80"));
+}
+
+TEST_F(SnapshotBuilderTest, WhatIsObservedDecidesWhoServes) {
+  Apply(Ops({Upsert("web", {B("10.0.0.1:80"), B("10.0.0.2:80"), B("10.0.0.3:80")})}));
+  observed_[At("10.0.0.2:80")] = Health::kHealthy;
+  observed_[At("10.0.0.3:80")] = Health::kUnhealthy;
+  EXPECT_THAT(AddressesOf(Build()->eligible()), ElementsAre("10.0.0.2:80"));
+}
+
+TEST_F(SnapshotBuilderTest, AnEmptyPoolHasASnapshotToo) {
+  EXPECT_TRUE(Build()->members().empty());
+  EXPECT_EQ(Build()->Pick({}).error, PickError::kNoBackend);
+}
+
+TEST(StaticProviderTest, ArgumentsBecomeAListenerAPoolAndItsBackends) {
+  const ApplyRequest request =
+      providers::MakeStaticRequest({.bind = At("127.0.0.1:8080"),
+                                    .mode = Mode::kLeastConnections,
+                                    .backends = {At("10.0.0.2:80"), At("10.0.0.1:80")}});
+  const absl::StatusOr<Change> change = ApplyBatch(DesiredState{}, request);
+  ASSERT_TRUE(change.ok()) << change.status();
+  const DesiredState& state = change->next;
+  EXPECT_EQ(state.FindListener("default")->spec.address, At("127.0.0.1:8080"));
+  EXPECT_EQ(state.FindListener("default")->spec.pool, "default");
+  EXPECT_EQ(EffectiveMode(state.FindPool("default")->object->spec), Mode::kLeastConnections);
+  ASSERT_NE(state.FindBackend("default", At("10.0.0.1:80")), nullptr);
+  EXPECT_EQ(state.FindBackend("default", At("10.0.0.1:80"))->claims[0].owner, "static");
+  EXPECT_EQ(state.backend_count, 2u);
+}
+
+}  // namespace
+}  // namespace sidelb::control
