@@ -190,10 +190,10 @@ absl::Status Batch::CheckOverride(const SetOverride& op, const std::string& path
   }
   if (auto status = ValidateSelector(op.selector, path + ".selector"); !status.ok()) return status;
   const Override& wanted = op.override;
-  const bool sets = wanted.admin_state.has_value() || wanted.weight.has_value();
-  const bool clears = op.clear || op.clear_admin_state || op.clear_weight;
+  const bool sets = wanted.admin_state || wanted.weight || wanted.health;
+  const bool clears = op.clear || op.clear_admin_state || op.clear_weight || op.clear_health;
   if (!sets && !clears) {
-    return BadField(path + ".override", "empty; allowed: admin_state, weight, or a clear");
+    return BadField(path + ".override", "empty; allowed: admin_state, health, weight, or a clear");
   }
   if (wanted.weight.has_value()) {
     auto status = ValidateWeight(*wanted.weight, path + ".override.weight");

@@ -219,7 +219,7 @@ bool LiveState::CheckOutliers(const DesiredState& desired, absl::Time now) {
         continue;
       }
       live.ejected_until = absl::FromUnixMillis(static_cast<int64_t>(*until));
-      backend_changes_.push_back({.backend = live.backend.get(), .move_datagram_sessions = true});
+      PendingChange({name, address}, &live).move_datagram_sessions = true;
       spdlog::warn("backend {}/{} ejected for {}: connects failed in a row", name,
                    address.ToString(), absl::FormatDuration(*live.ejected_until - now));
     }

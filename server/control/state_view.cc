@@ -69,8 +69,12 @@ BackendStatus StatusOf(const BackendObject& object, const LiveBackend& live, con
       status.state = BackendState::kDraining;
       break;
     case AdminState::kEnabled:
-      status.state = live.health == Health::kUnhealthy || live.is_ejected ? BackendState::kUnhealthy
-                                                                          : BackendState::kServing;
+      status.state = BackendState::kServing;
+      if (status.health == Health::kUnhealthy || live.is_ejected) {
+        status.state = BackendState::kUnhealthy;
+      } else if (status.health == Health::kUnknown && live.probe_id != 0) {
+        status.state = BackendState::kWarming;
+      }
       break;
   }
   return status;
