@@ -31,6 +31,8 @@ bool ParsePort(std::string_view text, uint16_t* port) {
 Address::Address() { std::memset(&storage_, 0, sizeof(storage_)); }
 
 absl::StatusOr<Address> Address::Parse(std::string_view text) {
+  // inet_pton() would stop there and take what stands before it.
+  if (text.find('\0') != std::string_view::npos) return Invalid(text, "has a zero byte in it");
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon < text.rfind(']') + 1) {
     return Invalid(text, "has no port");

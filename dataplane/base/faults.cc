@@ -29,6 +29,7 @@ size_t Faults::Kind(int error) {
       return 1;
     case ENOBUFS:
     case ENOMEM:
+    case ENOSPC:
       return 2;
     case ENETUNREACH:
       return 3;

@@ -15,7 +15,7 @@ namespace sidelb {
 struct FaultCounters {
   uint64_t emfile = 0;         // out of descriptors: EMFILE, ENFILE
   uint64_t eaddrnotavail = 0;  // out of local ports towards a backend
-  uint64_t enobufs = 0;        // ENOBUFS, ENOMEM
+  uint64_t enobufs = 0;        // ENOBUFS, ENOMEM, ENOSPC (watches of epoll)
   uint64_t enetunreach = 0;    // no route from here
   uint64_t other = 0;
 };
@@ -26,7 +26,8 @@ class Faults {
   void Count(int error, std::string_view doing);
   FaultCounters Read() const;
 
-  // Whether `error` of socket(2) or connect(2) speaks of this machine, not of the peer.
+  // Whether `error` of socket(2), connect(2) or epoll_ctl(2) speaks of this machine, not of the
+  // peer.
   static bool IsLocal(int error);
 
  private:

@@ -41,6 +41,7 @@ struct alignas(64) BackendLoad {
   uint32_t index_position = kNotIndexed;
   uint32_t index_weight = 0;
   uint32_t index_max_connections = 0;
+  uint32_t index_member = 0;  // where it stands among the members
   uint64_t last_pick = 0;
 };
 

@@ -101,6 +101,7 @@ void LeastLoadIndex::Put(BackendLoad* load, uint32_t weight, uint32_t max_connec
   load->index_max_connections = max_connections;
   if (load->index_position == BackendLoad::kNotIndexed) {
     load->index_position = BackendLoad::kParked;
+    load->index_member = static_cast<uint32_t>(members_.size());
     members_.push_back(load);
   }
   Reposition(load, load->active.load(std::memory_order_relaxed));
@@ -111,7 +112,9 @@ void LeastLoadIndex::Remove(BackendLoad* load) {
   if (load->index_position == BackendLoad::kNotIndexed) return;
   if (load->index_position != BackendLoad::kParked) Erase(load->index_position);
   load->index_position = BackendLoad::kNotIndexed;
-  members_.erase(std::find(members_.begin(), members_.end(), load));
+  members_[load->index_member] = members_.back();
+  members_[load->index_member]->index_member = load->index_member;
+  members_.pop_back();
 }
 
 void LeastLoadIndex::Detach(BackendLoad* load) {
@@ -120,15 +123,10 @@ void LeastLoadIndex::Detach(BackendLoad* load) {
 }
 
 void LeastLoadIndex::Resync() {
-  Guard guard(lock_);
-  heap_.clear();
+  // One at a time, so that no shard waits for all of them. Only this thread changes members_.
   for (BackendLoad* load : members_) {
-    const uint32_t active = load->active.load(std::memory_order_relaxed);
-    if (IsFull(*load, active)) {
-      load->index_position = BackendLoad::kParked;
-    } else {
-      Push(load, active);
-    }
+    Guard guard(lock_);
+    Reposition(load, load->active.load(std::memory_order_relaxed));
   }
 }
 

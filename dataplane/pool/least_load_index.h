@@ -41,7 +41,7 @@ class LeastLoadIndex {
   void Remove(BackendLoad* load);
   // Removes `load` and ends its relation to this index: its counts change without the lock again.
   void Detach(BackendLoad* load);
-  // Reads every count anew and restores the order.
+  // Reads every count anew and restores the order, a lock for each member.
   void Resync();
   size_t size() const;
 
@@ -71,7 +71,7 @@ class LeastLoadIndex {
 
   mutable SpinLock lock_;
   std::vector<Entry> heap_;            // members with a free place
-  std::vector<BackendLoad*> members_;  // all; by control only, but read under the lock
+  std::vector<BackendLoad*> members_;  // all; changed by control only, under the lock
   uint64_t picks_ = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "dataplane/pool/taking.h"
 
@@ -46,8 +47,55 @@ struct Walk {
   uint32_t position;
   uint32_t skip;
   uint64_t weight;
-  uint64_t slots = 0;
+  uint64_t slots = 0;  // its share
 };
+
+// Shares `size` slots out by weight: the whole part of each share, and one more for the greatest
+// rests. A share below one is one; the others divide what is left.
+void ShareOut(std::vector<Walk>& walks, uint64_t size) {
+  uint64_t weight = 0;
+  for (const Walk& walk : walks) weight += walk.weight;
+  for (bool is_settled = false; !is_settled;) {
+    is_settled = true;
+    for (Walk& walk : walks) {
+      if (walk.slots != 0 || size * walk.weight >= weight) continue;
+      walk.slots = 1;
+      --size;
+      weight -= walk.weight;
+      is_settled = false;
+    }
+  }
+  uint64_t left = size;
+  std::vector<std::pair<uint64_t, uint32_t>> rests;  // of the shares, by place in `walks`
+  for (uint32_t i = 0; i < walks.size(); ++i) {
+    if (walks[i].slots != 0) continue;
+    walks[i].slots = size * walks[i].weight / weight;
+    left -= walks[i].slots;
+    rests.emplace_back(size * walks[i].weight % weight, i);
+  }
+  std::sort(rests.begin(), rests.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  });
+  for (uint64_t i = 0; i < left; ++i) ++walks[rests[i].second].slots;
+}
+
+// The places in `walks` in the order in which they take their slots: in as many turns as the
+// greatest share has slots, each walk in as many of them, evenly spread.
+std::vector<uint32_t> Turns(const std::vector<Walk>& walks, uint64_t size) {
+  uint64_t turns = 0;
+  for (const Walk& walk : walks) turns = std::max(turns, walk.slots);
+  std::vector<uint32_t> begins(turns + 1);  // where each turn begins in the result
+  const auto for_each = [&](auto function) {
+    for (uint32_t i = 0; i < walks.size(); ++i) {
+      for (uint64_t k = 0; k < walks[i].slots; ++k) function(i, k * turns / walks[i].slots);
+    }
+  };
+  for_each([&](uint32_t, uint64_t turn) { ++begins[turn + 1]; });
+  std::partial_sum(begins.begin(), begins.end(), begins.begin());
+  std::vector<uint32_t> order(size);
+  for_each([&](uint32_t i, uint64_t turn) { order[begins[turn]++] = i; });
+  return order;
+}
 
 }  // namespace
 
@@ -65,7 +113,6 @@ MaglevPicker::MaglevPicker(absl::Span<const Member> eligible) : eligible_(eligib
   const uint32_t size = MaglevTableSize(eligible.size());
   std::vector<Walk> walks;
   walks.reserve(eligible.size());
-  uint64_t heaviest = 0;
   for (uint32_t i = 0; i < eligible.size(); ++i) {
     const Member& member = eligible[i];
     walks.push_back({.order = HashBackend(member.address, 1),
@@ -73,23 +120,17 @@ MaglevPicker::MaglevPicker(absl::Span<const Member> eligible) : eligible_(eligib
                      .position = static_cast<uint32_t>(HashBackend(member.address, 2) % size),
                      .skip = static_cast<uint32_t>(HashBackend(member.address, 3) % (size - 1) + 1),
                      .weight = member.weight});
-    heaviest = std::max(heaviest, uint64_t{member.weight});
   }
   // The turns go in an order that does not depend on how the pool lists its backends.
   std::sort(walks.begin(), walks.end(), [](const Walk& a, const Walk& b) {
     return a.order != b.order ? a.order < b.order : a.index < b.index;
   });
+  ShareOut(walks, size);
   table_.assign(size, kFree);
-  uint32_t filled = 0;
-  for (uint64_t turn = 1; filled < size; ++turn) {
-    for (Walk& walk : walks) {
-      // In each turn the heaviest takes one slot, the others when their share has come to one.
-      if (walk.slots * heaviest >= turn * walk.weight) continue;
-      while (table_[walk.position] != kFree) walk.position = (walk.position + walk.skip) % size;
-      table_[walk.position] = walk.index;
-      ++walk.slots;
-      if (++filled == size) break;
-    }
+  for (uint32_t i : Turns(walks, size)) {
+    Walk& walk = walks[i];
+    while (table_[walk.position] != kFree) walk.position = (walk.position + walk.skip) % size;
+    table_[walk.position] = walk.index;
   }
 }
 

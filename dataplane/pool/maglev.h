@@ -3,7 +3,8 @@
 //
 // A table of a prime number of slots is filled by the backends in turns; each backend walks the
 // slots in an order of its own, drawn from its address. A backend has as many slots as its weight
-// says, within one. When one of n leaves, at most 1/n + 1.5 % of the clients move.
+// says, within one, and at least one (where that lifts shares below one, the others pay for it).
+// When one of n leaves, at most 1/n + 1.5 % of the clients move.
 // See Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI
 // 2016, 3.4.
 #pragma once

@@ -197,9 +197,14 @@ void ControlLoop::Commit(const ApplyRequest& request, Change change, LiveState::
   waiting.response.revision = desired_.revision;
   FollowProbes();
   PublishNext();
-  if (!Advance(&waiting, now)) waiting_.push_back(std::move(waiting));
-  if (has_changed) CheckReads(now);
-  ScheduleTick();
+  if (!Advance(&waiting, now)) {
+    WakeBy(waiting.wait == WaitFor::kDrained ? std::min(waiting.deadline, now + kWatchedTick)
+                                             : waiting.deadline);
+    waiting_.push_back(std::move(waiting));
+  }
+  if (!has_changed) return;
+  CheckReads(now);
+  WakeBy(live_->next_deadline());
 }
 
 // Called again for what has to wait for sockets to be closed.
@@ -300,21 +305,24 @@ void ControlLoop::CheckWaiting(absl::Time now) {
   }
 }
 
+// Whether `read` was answered.
+bool ControlLoop::Advance(WaitingRead* read, absl::Time now) {
+  if (desired_.revision >= read->min_revision) {
+    read->callback(BuildView(desired_, *live_, read->filter));
+    return true;
+  }
+  if (now < read->deadline) return false;
+  read->callback(MakeError(
+      absl::StatusCode::kOutOfRange,
+      fmt::format("min_revision: {} is not reached, the revision is {}", read->min_revision,
+                  desired_.revision),
+      {.reason = "FUTURE_REVISION", .metadata = {{"current", std::to_string(desired_.revision)}}}));
+  return true;
+}
+
 void ControlLoop::CheckReads(absl::Time now) {
   for (auto it = waiting_reads_.begin(); it != waiting_reads_.end();) {
-    if (desired_.revision >= it->min_revision) {
-      it->callback(BuildView(desired_, *live_, it->filter));
-    } else if (now >= it->deadline) {
-      it->callback(MakeError(absl::StatusCode::kOutOfRange,
-                             fmt::format("min_revision: {} is not reached, the revision is {}",
-                                         it->min_revision, desired_.revision),
-                             {.reason = "FUTURE_REVISION",
-                              .metadata = {{"current", std::to_string(desired_.revision)}}}));
-    } else {
-      ++it;
-      continue;
-    }
-    it = waiting_reads_.erase(it);
+    it = Advance(&*it, now) ? waiting_reads_.erase(it) : std::next(it);
   }
 }
 
@@ -341,12 +349,10 @@ absl::Time ControlLoop::NextTick(absl::Time now) const {
 }
 
 // Sets the timer, unless it is set for an earlier time.
-void ControlLoop::ScheduleTick() {
-  const absl::Time now = Now();
-  const absl::Time next = NextTick(now);
-  if (next >= tick_time_) return;
-  tick_time_ = next;
-  const absl::Duration rest = std::clamp(next - now, absl::ZeroDuration(), kLongestSleep);
+void ControlLoop::WakeBy(absl::Time time) {
+  if (time >= tick_time_) return;
+  tick_time_ = time;
+  const absl::Duration rest = std::clamp(time - Now(), absl::ZeroDuration(), kLongestSleep);
   timer_.expires_after(absl::ToChronoNanoseconds(rest));
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;  // set anew, or stopping
@@ -364,7 +370,7 @@ void ControlLoop::Tick() {
   CheckWaiting(now);
   CheckReads(now);
   CheckDraining(now);
-  ScheduleTick();
+  WakeBy(NextTick(now));
 }
 
 void ControlLoop::ReportDrains(const LiveState::DrainEvents& events) const {
@@ -402,12 +408,13 @@ void ControlLoop::Drain(absl::Duration timeout, std::function<void(uint64_t)> ca
 
 void ControlLoop::GetState(Filter filter, uint64_t min_revision, absl::Time deadline,
                            Controller::StateCallback callback) {
-  waiting_reads_.push_back({.filter = std::move(filter),
-                            .min_revision = min_revision,
-                            .deadline = FromWallClock(deadline),
-                            .callback = std::move(callback)});
-  CheckReads(Now());
-  ScheduleTick();
+  WaitingRead read{.filter = std::move(filter),
+                   .min_revision = min_revision,
+                   .deadline = FromWallClock(deadline),
+                   .callback = std::move(callback)};
+  if (Advance(&read, Now())) return;
+  WakeBy(read.deadline);
+  waiting_reads_.push_back(std::move(read));
 }
 
 Info ControlLoop::GetInfo() const {

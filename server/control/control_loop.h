@@ -87,9 +87,10 @@ class ControlLoop {
   void RunDeferred();
   void Tick();
   void ReportDrains(const LiveState::DrainEvents& events) const;
-  void ScheduleTick();
+  void WakeBy(absl::Time time);
   absl::Time NextTick(absl::Time now) const;
   bool Advance(Waiting* waiting, absl::Time now);
+  bool Advance(WaitingRead* read, absl::Time now);
   void CheckWaiting(absl::Time now);
   void CheckReads(absl::Time now);
   void CheckDraining(absl::Time now);
