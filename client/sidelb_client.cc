@@ -1,9 +1,6 @@
 #include "client/sidelb_client.h"
 
 #include <grpcpp/grpcpp.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -48,23 +45,13 @@ void SetDeadline(grpc::ClientContext* context, absl::Duration timeout) {
                         absl::ToChronoMilliseconds(std::min(timeout, kMaxTimeout)));
 }
 
-// The errno that a plain connect(2) to the socket gives; 0 when it succeeds.
-int ConnectErrno(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof(address.sun_path) - 1));
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return errno;
-  const int error =
-      connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 ? 0 : errno;
-  close(fd);
-  return error;
-}
-
-// gRPC's words for "never connected", cut down to the part that a person can use.
-std::string ReasonOfFailedConnect(const std::string& message) {
-  for (std::string_view lead : {"Failed to connect to remote host: ", "is_balancer=0: ",
-                                "last error: UNKNOWN: ", "last error: "}) {
+// gRPC's words for "never connected", cut down to the part that a person can use: "failed to
+// connect to all addresses; last error: UNKNOWN: unix:/run/x.sock: Connection refused" to the last
+// two words.
+std::string ReasonOfFailedConnect(const std::string& message, const Endpoint& endpoint) {
+  for (const std::string& lead :
+       {std::string("Failed to connect to remote host: "), std::string("is_balancer=0: "),
+        endpoint.ToString() + ": ", std::string("last error: ")}) {
     const size_t at = message.rfind(lead);
     if (at != std::string::npos) return message.substr(at + lead.size());
   }
@@ -83,22 +70,18 @@ absl::Status ConnectionLost(const Endpoint& endpoint, const std::string& message
                    fmt::format("the connection to {} was lost: {}", endpoint.ToString(), message));
 }
 
-// An UNAVAILABLE that the daemon did not send.
+// An UNAVAILABLE that the daemon did not send. Only gRPC's words tell whether it ever connected.
 absl::Status ConnectionError(const Endpoint& endpoint, const std::string& message) {
-  if (endpoint.kind == Endpoint::Kind::kUnix) {
-    const int error = ConnectErrno(endpoint.address);
-    if (error != 0 && error != EAGAIN) {
-      const bool is_forbidden = error == EACCES || error == EPERM;
-      return Unreachable(
-          is_forbidden ? absl::StatusCode::kPermissionDenied : absl::StatusCode::kUnavailable,
-          endpoint, std::strerror(error));
-    }
-  } else if (absl::StartsWith(message, "failed to connect") ||
-             absl::StrContains(message, "DNS resolution failed") ||
-             absl::StrContains(message, "empty address list")) {
-    return Unreachable(absl::StatusCode::kUnavailable, endpoint, ReasonOfFailedConnect(message));
+  if (!absl::StartsWith(message, "failed to connect") &&
+      !absl::StrContains(message, "DNS resolution failed") &&
+      !absl::StrContains(message, "empty address list")) {
+    return ConnectionLost(endpoint, message);
   }
-  return ConnectionLost(endpoint, message);
+  const std::string why = ReasonOfFailedConnect(message, endpoint);
+  const bool is_forbidden = absl::EndsWith(why, std::strerror(EACCES));
+  return Unreachable(
+      is_forbidden ? absl::StatusCode::kPermissionDenied : absl::StatusCode::kUnavailable, endpoint,
+      why);
 }
 
 absl::Status ToStatus(const grpc::Status& from, const Endpoint& endpoint, absl::Duration timeout) {

@@ -51,7 +51,7 @@ struct ListenerChange {
 // What happens to the sessions that one backend has.
 struct BackendChange {
   Backend* backend = nullptr;
-  bool repick_connecting = false;    // connects under way go to another backend
+  bool repick_connecting = false;  // connects under way go to another backend
   // Its sessions end: those of TCP are reset, those of UDP pick another one.
   std::optional<CloseReason> close;
   // Sessions of UDP pick another one (it is unhealthy), those of TCP go on.

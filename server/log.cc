@@ -13,6 +13,13 @@ namespace sidelb::server {
 namespace {
 
 constexpr size_t kQueueLines = 8'192;
+// Ours, not spdlog's: the default logger then outlives StopLog(), so that a late line of a thread
+// that is not ours to join (gRPC has some) is dropped instead of ending in a logger that is gone.
+std::shared_ptr<spdlog::details::thread_pool>& Pool() {
+  static auto* const pool = new std::shared_ptr<spdlog::details::thread_pool>;
+  return *pool;
+}
+
 constexpr char kTextPattern[] = "%Y-%m-%d %H:%M:%S.%e %^%-7l%$ %v";
 
 class JsonFormatter final : public spdlog::formatter {
@@ -84,10 +91,9 @@ void StartLog(LogLevel level, LogFormat format) {
   const bool is_plain = format == LogFormat::kJson || (no_color != nullptr && no_color[0] != '\0');
   auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>(
       is_plain ? spdlog::color_mode::never : spdlog::color_mode::automatic);
-  spdlog::init_thread_pool(kQueueLines, 1);
-  auto logger =
-      std::make_shared<spdlog::async_logger>("sidelb", std::move(sink), spdlog::thread_pool(),
-                                             spdlog::async_overflow_policy::overrun_oldest);
+  Pool() = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
+  auto logger = std::make_shared<spdlog::async_logger>(
+      "sidelb", std::move(sink), Pool(), spdlog::async_overflow_policy::overrun_oldest);
   if (format == LogFormat::kJson) {
     logger->set_formatter(MakeJsonFormatter());
   } else {
@@ -97,6 +103,10 @@ void StartLog(LogLevel level, LogFormat format) {
   spdlog::set_default_logger(std::move(logger));
 }
 
-void StopLog() { spdlog::shutdown(); }
+void StopLog() {
+  // What comes from now on is dropped, without a complaint.
+  spdlog::default_logger()->set_level(spdlog::level::off);
+  Pool().reset();  // writes what is queued, and joins
+}
 
 }  // namespace sidelb::server

@@ -10,6 +10,7 @@
 
 #include "absl/time/clock.h"
 #include "fmt/format.h"
+#include "server/control/errors.h"
 #include "server/providers/static_provider.h"
 #include "spdlog/spdlog.h"
 
@@ -19,6 +20,7 @@ namespace {
 constexpr int kNiceStep = 5;
 // What a session costs: two descriptors, and a little for pipes, listeners and the rest.
 constexpr double kSessionsPerDescriptor = 0.45;
+constexpr rlim_t kMostDescriptors = 1'048'576;  // beyond it no advice helps
 constexpr absl::Duration kStartWait = absl::Seconds(60);
 
 control::Info GetInfo(control::Controller* controller) {
@@ -84,24 +86,30 @@ absl::Status Server::ApplyStandalone() {
   control::ApplyRequest request = providers::MakeStaticRequest(
       {.bind = *options_.bind, .mode = options_.mode, .backends = options_.backends});
   request.wait_timeout = kStartWait;
-  return Apply(controller_.get(), std::move(request)).status();
+  const absl::Status status = Apply(controller_.get(), std::move(request)).status();
+  // Who starts the daemon wrote arguments, no ops: without the path of the field.
+  const auto details = control::GetErrorDetails(status);
+  if (!details.has_value() || details->violations.empty()) return status;
+  return absl::Status(status.code(), details->violations.front().description);
 }
 
 void Server::LogLimits() const {
   const uint64_t cap = GetInfo(controller_.get()).max_connections;
-  rlimit descriptors{};
-  getrlimit(RLIMIT_NOFILE, &descriptors);
-  const rlim_t most = std::min<rlim_t>(descriptors.rlim_max, 1'048'576);
-  const std::string advice =
-      descriptors.rlim_cur < most
-          ? fmt::format("; for more, start it after `ulimit -n {}`", most)
-          : std::string("; for more, raise the hard limit of descriptors (LimitNOFILE of systemd)");
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const rlim_t most = std::min(limit.rlim_max, kMostDescriptors);
+  std::string advice;
+  if (limit.rlim_cur < most) {
+    advice = fmt::format("; for more, start it after `ulimit -n {}`", most);
+  } else if (limit.rlim_cur < kMostDescriptors) {
+    advice = "; for more, raise the hard limit of descriptors (LimitNOFILE in systemd)";
+  }
   spdlog::info("shards: {}; at most {} connections at a time with {} descriptors{}",
-               options_.shards, cap, descriptors.rlim_cur, advice);
-  if (static_cast<double>(cap) >
-      kSessionsPerDescriptor * static_cast<double>(descriptors.rlim_cur)) {
+               options_.shards, cap, limit.rlim_cur, advice);
+  const double needed = static_cast<double>(cap) / kSessionsPerDescriptor;
+  if (needed > static_cast<double>(limit.rlim_cur)) {
     spdlog::warn("--max-connections {} needs about {:.0f} descriptors, the limit is {}{}", cap,
-                 static_cast<double>(cap) / kSessionsPerDescriptor, descriptors.rlim_cur, advice);
+                 needed, limit.rlim_cur, advice);
   }
 }
 

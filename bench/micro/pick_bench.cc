@@ -50,8 +50,8 @@ void BM_Pick(benchmark::State& state, Mode mode, bool weighted) {
 }
 
 void Register() {
-  for (Mode mode : {Mode::kRoundRobin, Mode::kLeastConnections, Mode::kP2c, Mode::kRandom,
-                    Mode::kMaglev}) {
+  for (Mode mode :
+       {Mode::kRoundRobin, Mode::kLeastConnections, Mode::kP2c, Mode::kRandom, Mode::kMaglev}) {
     for (bool weighted : {false, true}) {
       const std::string name =
           "pick/" + std::string(ModeName(mode)) + (weighted ? "/weighted" : "/equal");

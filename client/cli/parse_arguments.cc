@@ -109,7 +109,7 @@ std::vector<std::string> Prepare(const std::vector<std::string>& words) {
     const std::string& word = words[i];
     if (word == "--") are_options_over = true;
     if (!are_options_over && word == "--wait") {
-      const std::string_view next = i + 1 < words.size() ? words[i + 1] : "";
+      const std::string next = i + 1 < words.size() ? words[i + 1] : std::string();
       const bool has_level =
           std::find(kWaitLevels.begin(), kWaitLevels.end(), next) != kWaitLevels.end();
       prepared.push_back(has_level ? word : "--wait=drained");

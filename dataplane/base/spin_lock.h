@@ -1,5 +1,5 @@
 // SpinLock: for sections of about 100 ns that several shards enter; yields to the scheduler when
-// the holder seems to have lost its CPU. Meets BasicLockable, for std::lock_guard.
+// the holder seems to have lost its CPU.
 #pragma once
 
 #include <sched.h>
@@ -10,6 +10,18 @@ namespace sidelb {
 
 class SpinLock {
  public:
+  // Holds a lock for the length of a block.
+  class Guard {
+   public:
+    explicit Guard(SpinLock& lock) : lock_(lock) { lock_.lock(); }
+    ~Guard() { lock_.unlock(); }
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+
+   private:
+    SpinLock& lock_;
+  };
+
   void lock() {
     for (int spins = 0; locked_.exchange(true, std::memory_order_acquire); ++spins) {
       while (locked_.load(std::memory_order_relaxed)) {

@@ -4,6 +4,9 @@
 
 #include <chrono>
 #include <optional>
+#include <system_error>
+
+#include "dataplane/base/status.h"
 
 namespace sidelb {
 namespace {
@@ -30,7 +33,11 @@ EventLoop::~EventLoop() = default;
 
 absl::Status EventLoop::Start(const std::string& name) {
   if (absl::Status status = poller_.Start(); !status.ok()) return status;
-  thread_ = std::thread([this] { io_.run(); });
+  try {
+    thread_ = std::thread([this] { io_.run(); });
+  } catch (const std::system_error& error) {
+    return ErrnoToStatus(error.code().value(), "cannot start thread " + name);
+  }
   pthread_setname_np(thread_.native_handle(), name.c_str());
   return absl::OkStatus();
 }

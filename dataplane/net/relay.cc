@@ -202,6 +202,10 @@ bool Relay::Flush(size_t from) {
       }
       return false;
     }
+    if (n == 0) {  // never, while bytes are pending; but it would not end
+      Break(1 - from, EPIPE);
+      return false;
+    }
     direction.bytes += static_cast<size_t>(n);
     if (direction.buffer != nullptr) {
       direction.buffer_begin += static_cast<uint32_t>(n);

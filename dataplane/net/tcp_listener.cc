@@ -11,6 +11,7 @@ namespace sidelb {
 namespace {
 
 constexpr int kAcceptsPerTurn = 64;
+constexpr int kClosingTurns = 4096 / kAcceptsPerTurn;  // the longest queue (SOMAXCONN)
 constexpr uint64_t kPauseMs = 100;
 
 // Whether accept(2) failed for one connection only, which is gone; the next may be fine.
@@ -36,22 +37,25 @@ bool IsOfOneConnection(int error) {
 
 TcpListener::TcpListener(ShardContext& shard, UniqueFd socket, const ListenerSettings& settings,
                          ListenerLoad* load)
-    : shard_(shard), socket_(std::move(socket)), settings_(new SessionSettings(settings, load)) {
+    : shard_(shard), socket_(std::move(socket)), settings_(SessionSettings::Make(settings, load)) {
   SetDownstreamOptions(socket_.get(), settings);
 }
 
 int TcpListener::Open() {
   if (listen(socket_.get(), SOMAXCONN) != 0) return errno;
+  is_listening_ = true;
   return shard_.poller.Add(socket_.get(), this, 0);
 }
 
 void TcpListener::Update(const ListenerSettings& settings, ListenerLoad* load) {
-  settings_ = LocalRef<SessionSettings>(new SessionSettings(settings, load));
+  settings_ = settings_->Next(settings, load);
   SetDownstreamOptions(socket_.get(), settings);
 }
 
 void TcpListener::Close() {
-  while (AcceptSome() == Turn::kMore) {
+  // Under a flood the queue never empties: what one can have queued is enough.
+  for (int turn = 0; is_listening_ && turn < kClosingTurns; ++turn) {
+    if (AcceptSome() != Turn::kMore) break;
   }
   shard_.timers.Cancel(this);
   paused_hook.Unlink();

@@ -45,6 +45,7 @@ class TcpListener final : public PollTarget,
   ShardContext& shard_;
   UniqueFd socket_;
   LocalRef<SessionSettings> settings_;
+  bool is_listening_ = false;
 };
 
 }  // namespace sidelb

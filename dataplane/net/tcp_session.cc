@@ -85,7 +85,7 @@ void TcpSession::Connect() {
 
 // Takes a place of the next backend; false, with failure_ set, when there is none.
 bool TcpSession::PickBackend() {
-  const PoolSnapshot* pool = shard_.FindPool(settings_->listener.pool);
+  const PoolSnapshot* pool = shard_.FindPool(settings_->pool->id);
   const uint32_t limit = std::clamp(settings_->listener.connect_attempts, 1u, kMaxAttempts);
   if (attempts_ >= limit) return false;
   if (pool == nullptr) {
@@ -113,7 +113,9 @@ bool TcpSession::PickBackend() {
 
 void TcpSession::OnConnectEvents(uint32_t events) {
   if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
-    const int error = SocketError(upstream_.get());
+    int error = SocketError(upstream_.get());
+    // Told by a router on the way: it says nothing about this machine.
+    if (error == ENETUNREACH) error = EHOSTUNREACH;
     if (error != 0 || (events & EPOLLHUP) != 0) {
       OnConnectError(error != 0 ? error : ECONNRESET);
       return Connect();
@@ -205,6 +207,11 @@ void TcpSession::OnContinue() {
 
 void TcpSession::Handle(Relay::Outcome outcome) {
   CountBytes();
+  if (relay_.is_broken() && broken_ms_ == 0) {
+    // From here on the other side has a limited time to take what came before the reset.
+    broken_ms_ = shard_.now_ms;
+    shard_.timers.Schedule(this, broken_ms_ + DeliveryLimitMs());
+  }
   switch (outcome) {
     case Relay::Outcome::kOpen:
       if (relay_.is_half_closed() && !was_half_closed_) {
@@ -245,6 +252,8 @@ void TcpSession::RetryOrReset() {
       !relay_.is_broken_on_both_sides()) {
     const int error = relay_.error();
     relay_.Stop();
+    has_late_options_ = false;
+    broken_ms_ = 0;
     OnConnectError(error);
     // The relay has seen the edges of the client's socket: look at it anew.
     downstream_events_ = EPOLLIN | EPOLLRDHUP;
@@ -255,6 +264,11 @@ void TcpSession::RetryOrReset() {
 
 void TcpSession::CheckTimeouts() {
   const ListenerSettings& listener = settings_->listener;
+  if (broken_ms_ != 0) {
+    const uint64_t limit = broken_ms_ + DeliveryLimitMs();
+    if (shard_.now_ms < limit) return shard_.timers.Schedule(this, limit);
+    return Close(BrokenReason(relay_.broken_side(), relay_.error()), true);
+  }
   if (!has_late_options_ && shard_.now_ms >= started_ms_ + kLateOptionsMs) {
     has_late_options_ = true;
     SetUpstreamOptions(upstream_.get(), listener);
@@ -292,6 +306,12 @@ void TcpSession::OnTimer() {
 
 // ---- Ending ----
 
+// How long data before a reset may take to leave.
+uint64_t TcpSession::DeliveryLimitMs() const {
+  const auto configured = static_cast<uint64_t>(settings_->listener.half_close_timeout.count());
+  return configured > 0 ? configured : kDeliveryLimitMs;
+}
+
 // One side is broken. The other one gets its RST when it has all that came before, at latest after
 // the half-close timeout.
 void TcpSession::ResetWhenDelivered(CloseReason reason) {
@@ -300,11 +320,9 @@ void TcpSession::ResetWhenDelivered(CloseReason reason) {
   if (state_ != State::kResetting) {
     state_ = State::kResetting;
     failure_ = reason;
-    active_ms_ = shard_.now_ms;
     broken.Reset();
   }
-  const auto configured = static_cast<uint64_t>(settings_->listener.half_close_timeout.count());
-  const uint64_t deadline = active_ms_ + (configured > 0 ? configured : kDeliveryLimitMs);
+  const uint64_t deadline = broken_ms_ + DeliveryLimitMs();
   if (relay_.is_broken_on_both_sides() || IsSendQueueEmpty(other.get()) ||
       shard_.now_ms >= deadline) {
     return Close(reason, true);
@@ -332,7 +350,7 @@ void TcpSession::Close(CloseReason reason, bool with_reset) {
   if (backend_ != nullptr) {
     backend_shard_->counters.closes[index].Add(1);
     LeaveBackend();
-  } else if (const PoolSnapshot* pool = shard_.FindPool(settings_->listener.pool)) {
+  } else if (const PoolSnapshot* pool = shard_.FindPool(settings_->pool->id)) {
     pool->load()->counters[shard_.index].closes[index].Add(1);
   }
   shard_hook.Unlink();

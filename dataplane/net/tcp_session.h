@@ -69,6 +69,7 @@ class TcpSession final : public PollTarget,
   void CheckTimeouts();
 
   // Ending.
+  uint64_t DeliveryLimitMs() const;
   void ResetWhenDelivered(CloseReason reason);
   void Close(CloseReason reason, bool with_reset);
 
@@ -81,7 +82,8 @@ class TcpSession final : public PollTarget,
   BackendShard* backend_shard_ = nullptr;
   std::unique_ptr<Backend*[]> tried_;  // after the first failure: connect_attempts of them
   uint64_t started_ms_;
-  uint64_t active_ms_;                  // when bytes moved last
+  uint64_t active_ms_;      // when bytes moved last
+  uint64_t broken_ms_ = 0;  // since when a side is broken and the other is not told; 0 = no
   uint64_t counted_bytes_[2] = {0, 0};  // of the relay's, already in the counters
   uint32_t downstream_events_ = 0;      // that came while connecting
   uint8_t attempts_ = 0;

@@ -12,23 +12,25 @@ namespace sidelb {
 namespace {
 
 constexpr int kBatchesPerTurn = 8;
+constexpr int kClosingBatches = 256;
 
 }  // namespace
 
 UdpListener::UdpListener(ShardContext& shard, UniqueFd socket, const ListenerSettings& settings,
                          ListenerLoad* load)
-    : shard_(shard), socket_(std::move(socket)), settings_(new SessionSettings(settings, load)) {
+    : shard_(shard), socket_(std::move(socket)), settings_(SessionSettings::Make(settings, load)) {
   if (shard.udp == nullptr) shard.udp = std::make_unique<UdpResources>();
 }
 
 int UdpListener::Open() { return shard_.poller.Add(socket_.get(), this, 0); }
 
 void UdpListener::Update(const ListenerSettings& settings, ListenerLoad* load) {
-  settings_ = LocalRef<SessionSettings>(new SessionSettings(settings, load));
+  settings_ = settings_->Next(settings, load);
 }
 
 void UdpListener::Close() {
-  while (ReceiveSome()) {
+  // Under a flood the queue never empties.
+  for (int batch = 0; batch < kClosingBatches && ReceiveSome(); ++batch) {
   }
   shard_.udp->FlushAnswers();
   while (!sessions_.empty()) sessions_.begin()->second->Close(CloseReason::kFinished);

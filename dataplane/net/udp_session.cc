@@ -56,7 +56,9 @@ void UdpSession::Forward() {
   if (settings_->listener.udp_policy == UdpPolicy::kPerPacket && backend_ != nullptr) {
     LeaveBackend();
   }
-  for (int attempt = 0; attempt < kSendAttempts && sender.size() > 0; ++attempt) {
+  // It may have been evicted for another datagram of the same batch.
+  const int attempts = is_closed_ ? 0 : kSendAttempts;
+  for (int attempt = 0; attempt < attempts && sender.size() > 0; ++attempt) {
     if (backend_ == nullptr && !Connect()) break;
     const int queued = sender.size();
     const size_t bytes = sender.bytes();
@@ -89,7 +91,7 @@ void UdpSession::CountIn(int datagrams, size_t bytes) {
 
 // Picks a backend and opens a socket for it; false, with failure_ set, when none can be had.
 bool UdpSession::Connect() {
-  const PoolSnapshot* pool = shard_.FindPool(settings_->listener.pool);
+  const PoolSnapshot* pool = shard_.FindPool(settings_->pool->id);
   failure_ = CloseReason::kNoBackend;
   if (pool == nullptr) return false;
   PickRequest request{.client = &key_.client, .random = shard_.NextRandom()};

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <mutex>
 
 #include "dataplane/pool/backend.h"
 
@@ -12,7 +11,7 @@ namespace {
 constexpr uint32_t kArity = 4;
 constexpr size_t kMaxTried = 8;
 
-using Guard = std::lock_guard<SpinLock>;
+using Guard = SpinLock::Guard;
 
 bool Contains(absl::Span<Backend* const> tried, const Backend* backend) {
   return std::find(tried.begin(), tried.end(), backend) != tried.end();

@@ -50,15 +50,15 @@ ShardAck Shard::ApplyNow(Publication& publication) {
     if (slot != nullptr) ack.replaced.push_back(std::move(slot));
     slot = snapshot;
   }
-  for (ListenerChange& change : publication.listeners) ChangeListener(change, &ack);
-  // After the pools, so that who picks again picks from the new ones.
-  for (const BackendChange& change : publication.backends) ChangeBackend(change);
   for (PoolId id : publication.removed_pools) {
     const auto found = context_.pools.find(id);
     if (found == context_.pools.end()) continue;
     ack.replaced.push_back(std::move(found->second));
     context_.pools.erase(found);
   }
+  for (ListenerChange& change : publication.listeners) ChangeListener(change, &ack);
+  // After the pools and the listeners, so that who picks again picks from the new ones.
+  for (const BackendChange& change : publication.backends) ChangeBackend(change);
   return ack;
 }
 

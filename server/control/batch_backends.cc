@@ -272,7 +272,7 @@ absl::Status Batch::Do(const SetOverride& op) {
   absl::StatusOr<std::vector<const BackendObject*>> selected = Select(op, path);
   if (!selected.ok()) return selected.status();
   if (selected->empty()) {
-    Warn(fmt::format("{}.selector: matches no backend of pool {}", path, op.pool));
+    Warn(fmt::format("pool {}: the selector matches no backend", op.pool));
   }
   std::vector<BackendObject> changed;
   for (const BackendObject* backend : *selected) {

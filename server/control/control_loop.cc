@@ -163,10 +163,10 @@ bool ControlLoop::TryApply(const ApplyRequest& request, Controller::ApplyCallbac
   };
   if (state_ == ServerState::kDraining) return answer(Stopping());
   absl::StatusOr<Change> change = ApplyBatch(desired_, request);
-  if (!change.ok()) return answer(change.status());
+  if (!change.ok()) return answer(std::move(change).status());
   if (live_->MustWaitToBind(*change)) return false;  // PublishNext() is under way
   absl::StatusOr<LiveState::Openings> openings = live_->Bind(*change);
-  if (!openings.ok()) return answer(openings.status());
+  if (!openings.ok()) return answer(std::move(openings).status());
   if (request.validate_only) {
     return answer(ApplyResponse{.revision = desired_.revision,
                                 .results = std::move(change->results),

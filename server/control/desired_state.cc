@@ -42,6 +42,10 @@ void Merge(BackendObject* backend) {
     return rank_a != rank_b ? rank_a < rank_b : a.order < b.order;
   });
   backend->effective = backend->claims.front().spec;
+  backend->oldest_claim =
+      std::min_element(backend->claims.begin(), backend->claims.end(), [](auto& a, auto& b) {
+        return a.order < b.order;
+      })->order;
   if (!backend->override.has_value()) return;
   if (backend->override->admin_state.has_value()) {
     backend->effective.admin_state = backend->override->admin_state;

@@ -168,10 +168,13 @@ Publication LiveState::Take(uint64_t seq, const DesiredState& desired) {
     const DesiredPool* wanted = desired.FindPool(name);
     std::shared_ptr<const PoolSnapshot> snapshot;
     if (wanted != nullptr) {
-      snapshot = BuildSnapshot(pool.id, *wanted, pool.load.get(), [&](const Address& address) {
-        const LiveBackend& live = pool.backends.at(address);
+      // Both are sorted by address, and all that is wanted lives.
+      auto next = pool.backends.begin();
+      snapshot = BuildSnapshot(pool.id, *wanted, pool.load.get(), [&](const BackendObject& object) {
+        while (!(next->first == object.address)) ++next;
+        const LiveBackend& live = next->second;
         return Observed{.backend = live.backend.get(),
-                        .health = EffectiveHealth(*wanted->backends.at(address), live),
+                        .health = EffectiveHealth(object, live),
                         .is_ejected = live.is_ejected};
       });
     }

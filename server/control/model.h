@@ -225,7 +225,8 @@ struct BackendObject {
   Address address;
   std::vector<Claim> claims;  // the one in force first; empty while its last sessions drain
   std::optional<Override> override;
-  BackendSpec effective;  // of the claim in force, override applied
+  BackendSpec effective;      // of the claim in force, override applied
+  uint64_t oldest_claim = 0;  // its order: the place in its pool
   uint64_t revision = 0;
 };
 

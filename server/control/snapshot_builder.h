@@ -3,9 +3,9 @@
 // Pure. Thread safety: the control thread.
 #pragma once
 
-#include <functional>
 #include <memory>
 
+#include "absl/functional/function_ref.h"
 #include "dataplane/pool/pool_snapshot.h"
 #include "server/control/desired_state.h"
 
@@ -19,9 +19,9 @@ struct Observed {
 };
 
 // Members are in the order of their first claims, so that round-robin visits backends in the order
-// in which they were added.
+// in which they were added. `observe` is asked in the order of the addresses.
 std::shared_ptr<const PoolSnapshot> BuildSnapshot(
     PoolId id, const DesiredPool& pool, PoolLoad* load,
-    const std::function<Observed(const Address&)>& observe);
+    absl::FunctionRef<Observed(const BackendObject&)> observe);
 
 }  // namespace sidelb::control

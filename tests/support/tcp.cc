@@ -201,6 +201,17 @@ TcpServer::Handler Greet(std::string greeting) {
   };
 }
 
+Hole::Hole() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  address_ = *Address::Parse("127.0.0.1:0");
+  if (bind(socket_.get(), address_.data(), address_.size()) != 0) std::abort();
+  if (listen(socket_.get(), 0) != 0) std::abort();
+  address_ = Name(socket_.get(), getsockname);
+  for (int i = 0; i < 3; ++i) {
+    fillers_.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    connect(fillers_.back().get(), address_.data(), address_.size());
+  }
+}
+
 RefusedAddress::RefusedAddress() : socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   address = *Address::Parse("127.0.0.1:0");
   if (bind(socket.get(), address.data(), address.size()) != 0) std::abort();

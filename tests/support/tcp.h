@@ -107,4 +107,16 @@ struct RefusedAddress {
   Address address;
 };
 
+// An address where connects hang: its listening queue is full, so that SYNs are dropped.
+class Hole {
+ public:
+  Hole();
+  const Address& address() const { return address_; }
+
+ private:
+  UniqueFd socket_;
+  Address address_;
+  std::vector<UniqueFd> fillers_;
+};
+
 }  // namespace sidelb::testing

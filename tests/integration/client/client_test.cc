@@ -273,6 +273,17 @@ TEST_F(ClientTest, SaysWhyNobodyAnswersAtASocket) {
   EXPECT_THAT(std::string(at_dead.message()), HasSubstr("Connection refused"));
 }
 
+TEST_F(ClientTest, SaysThatTheSocketIsClosedToTheUser) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may connect anywhere";
+  ServeUnix();
+  std::filesystem::permissions(folder_ / "c.sock", std::filesystem::perms::none);
+
+  const absl::Status status = Client(UnixEndpoint(), {}).GetInfo().status();
+
+  EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+  EXPECT_EQ(GetErrorDetails(status).reason, kReasonUnreachable);
+}
+
 TEST_F(ClientTest, SaysWhyNobodyAnswersOverTcp) {
   Serve("127.0.0.1:0");
   server_->Shutdown();

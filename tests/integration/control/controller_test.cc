@@ -26,14 +26,15 @@ class ControllerTest : public ::testing::Test {
 
   absl::StatusOr<ApplyResponse> Apply(ApplyRequest request) {
     std::promise<absl::StatusOr<ApplyResponse>> answer;
-    controller_->Apply(std::move(request),
-                       [&](absl::StatusOr<ApplyResponse> got) { answer.set_value(got); });
+    controller_->Apply(std::move(request), [&](absl::StatusOr<ApplyResponse> got) {
+      answer.set_value(std::move(got));
+    });
     return answer.get_future().get();
   }
   std::shared_ptr<const StateView> Read(Filter filter = {}) {
     std::promise<absl::StatusOr<std::shared_ptr<const StateView>>> answer;
     controller_->GetState(std::move(filter), 0, absl::InfiniteFuture(),
-                          [&](auto got) { answer.set_value(got); });
+                          [&](auto got) { answer.set_value(std::move(got)); });
     return *answer.get_future().get();
   }
   // Without probes, so that nothing but the test changes what is eligible.
@@ -165,7 +166,8 @@ TEST_F(ControllerTest, TakingABackendBackEndsTheWait) {
   ApplyRequest drain = Ops({Impose("web", {a.address()}, {.admin_state = AdminState::kDraining})});
   drain.wait = WaitFor::kDrained;
   std::promise<absl::StatusOr<ApplyResponse>> answer;
-  controller_->Apply(drain, [&](absl::StatusOr<ApplyResponse> got) { answer.set_value(got); });
+  controller_->Apply(drain,
+                     [&](absl::StatusOr<ApplyResponse> got) { answer.set_value(std::move(got)); });
   EXPECT_TRUE(
       Apply(Ops({{.op = SetOverride{.pool = "web", .selector = {.all = true}, .clear = true}}}))
           .ok());
@@ -270,7 +272,7 @@ TEST_F(ControllerTest, ReadsWaitForARevision) {
   EXPECT_EQ(reached.get_future().get(), revision + 1);
   std::promise<absl::Status> failed;
   controller_->GetState({}, revision + 100, absl::Now() + absl::Milliseconds(50),
-                        [&](auto got) { failed.set_value(got.status()); });
+                        [&](auto got) { failed.set_value(std::move(got).status()); });
   EXPECT_EQ(Reason(failed.get_future().get()), "FUTURE_REVISION");
 }
 
@@ -300,7 +302,7 @@ TEST_F(ControllerTest, ManyAppliesAtOnceAllReachApplied) {
   for (int i = 0; i < kApplies; ++i) {
     controller_->Apply(Ops({Upsert("web", {{.address = At("127.0.0.1:" + std::to_string(1000 + i)),
                                             .weight = 0}})}),
-                       [&answers, i](auto got) { answers[i].set_value(got); });
+                       [&answers, i](auto got) { answers[i].set_value(std::move(got)); });
   }
   uint64_t last = 0;
   for (auto& answer : answers) {
@@ -321,7 +323,8 @@ TEST_F(ControllerTest, StopAnswersWhatWaits) {
   ApplyRequest drain = Ops({Impose("web", {a.address()}, {.admin_state = AdminState::kDraining})});
   drain.wait = WaitFor::kDrained;
   std::promise<absl::StatusOr<ApplyResponse>> answer;
-  controller_->Apply(drain, [&](absl::StatusOr<ApplyResponse> got) { answer.set_value(got); });
+  controller_->Apply(drain,
+                     [&](absl::StatusOr<ApplyResponse> got) { answer.set_value(std::move(got)); });
   controller_->Stop();
   EXPECT_TRUE(answer.get_future().get().ok()) << "it was committed, whatever came then";
   EXPECT_EQ(session.WaitForEnd(), End::kReset);

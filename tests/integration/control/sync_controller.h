@@ -28,7 +28,8 @@ class SyncController {
 
   std::future<Answer> Send(ApplyRequest request) {
     auto promise = std::make_shared<std::promise<Answer>>();
-    controller_->Apply(std::move(request), [promise](Answer got) { promise->set_value(got); });
+    controller_->Apply(std::move(request),
+                       [promise](Answer got) { promise->set_value(std::move(got)); });
     return promise->get_future();
   }
   Answer Apply(ApplyRequest request) { return Send(std::move(request)).get(); }

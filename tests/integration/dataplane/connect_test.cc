@@ -90,24 +90,11 @@ TEST(ConnectTest, UnknownPoolIsNoBackend) {
 }
 
 TEST(ConnectTest, ConnectTimeoutTriesTheNextBackend) {
-  // A listening socket whose queue is full drops SYNs: connects to it hang.
-  UniqueFd hole(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  Address hole_address = *Address::Parse("127.0.0.1:0");
-  ASSERT_EQ(bind(hole.get(), hole_address.data(), hole_address.size()), 0);
-  ASSERT_EQ(listen(hole.get(), 0), 0);
-  sockaddr_in6 name{};
-  socklen_t size = sizeof(name);
-  getsockname(hole.get(), reinterpret_cast<sockaddr*>(&name), &size);
-  hole_address = Address::FromSockaddr(reinterpret_cast<sockaddr*>(&name), size);
-  std::vector<UniqueFd> fillers;
-  for (int i = 0; i < 3; ++i) {
-    fillers.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    connect(fillers.back().get(), hole_address.data(), hole_address.size());
-  }
+  testing::Hole hole;
   TcpServer server(testing::Greet("hello"));
   TestDataPlane plane(1);
   plane.AddPool(1);
-  plane.AddBackend(1, hole_address);
+  plane.AddBackend(1, hole.address());
   plane.AddBackend(1, server.address());
   const Address address =
       plane.Listen(1, {.pool = 1, .connect_timeout = std::chrono::milliseconds(100)});
@@ -115,7 +102,7 @@ TEST(ConnectTest, ConnectTimeoutTriesTheNextBackend) {
     TcpSocket client = TcpSocket::Connect(address);
     EXPECT_EQ(client.Receive(5), "hello");
   }
-  EXPECT_GE(plane.Sum(*plane.backend(1, hole_address).backend, &BackendCounters::connect_errors),
+  EXPECT_GE(plane.Sum(*plane.backend(1, hole.address()).backend, &BackendCounters::connect_errors),
             1u);
 }
 

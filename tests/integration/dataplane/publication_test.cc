@@ -226,6 +226,25 @@ TEST(PublicationTest, ClosingABackendResetsItsSessions) {
   EXPECT_EQ(plane.data_plane().active_sessions(), 1u);
 }
 
+// A connect under way when its pool goes and its listener leads elsewhere continues there.
+TEST(PublicationTest, AConnectUnderWayFollowsTheListenerToAnotherPool) {
+  TcpServer green(testing::Greet("G"));
+  testing::Hole hole;
+  TestDataPlane plane(1);
+  plane.AddPool(1);
+  plane.AddPool(2);
+  TestDataPlane::BackendState& blue = plane.AddBackend(1, hole.address());
+  plane.AddBackend(2, green.address());
+  TcpSocket client = TcpSocket::Connect(plane.Listen(1, {.pool = 1}));
+  ASSERT_TRUE(TestDataPlane::WaitUntil([&] { return blue.backend->load.active == 1; }));
+  blue.is_member = false;
+  std::vector<ListenerChange> changes;
+  changes.push_back({.id = 1, .settings = ListenerSettings{.pool = 2}, .load = &plane.listener(1)});
+  plane.Publish({{.backend = blue.backend.get(), .repick_connecting = true}}, std::move(changes));
+  EXPECT_EQ(client.Receive(1), "G");
+  EXPECT_EQ(plane.Sum(*blue.backend, &BackendCounters::selected), 1u);
+}
+
 TEST(PublicationTest, AnAddressThatIsHeldCannotBeBound) {
   TcpServer holder(testing::Echo);
   TestDataPlane plane(2);

@@ -135,6 +135,26 @@ TEST(ResetTest, ResetInTheMiddleOfBulk) {
   EXPECT_EQ(all.find_first_not_of('c'), std::string::npos);
 }
 
+TEST(ResetTest, DataThatNobodyTakesDelaysTheResetNoLongerThanTheHalfCloseTimeout) {
+  std::atomic<bool> stuck{false};
+  TcpServer server([&](TcpSocket& socket) {
+    timeval limit{.tv_sec = 0, .tv_usec = 200'000};
+    setsockopt(socket.fd(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    const std::string chunk(64 * 1024, 'z');
+    while (socket.Send(chunk)) {
+    }
+    stuck = true;
+    socket.Reset();
+  });
+  TestDataPlane plane(1);
+  TcpSocket client = TcpSocket::Connect(
+      Listen(plane, server, {.half_close_timeout = std::chrono::milliseconds(300)}));
+  EXPECT_TRUE(plane.WaitUntil([&] { return stuck.load(); }));
+  // The client never reads.
+  EXPECT_TRUE(plane.WaitUntil([&] { return plane.data_plane().active_sessions() == 0; }));
+  EXPECT_EQ(plane.closes(1, CloseReason::kUpstreamReset), 1u);
+}
+
 TEST(ResetTest, IdleTimeoutEndsTheSession) {
   TcpServer server(testing::Greet("hi"));
   TestDataPlane plane(1);

@@ -7,11 +7,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <future>
 #include <string>
 
+#include "server/log.h"
 #include "server/sd_notify.h"
+#include "spdlog/spdlog.h"
 #include "tests/integration/rpc/control_daemon.h"
 #include "tests/support/tcp.h"
 
@@ -24,6 +27,7 @@ using sidelb::testing::TcpServer;
 using sidelb::testing::TcpSocket;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 Options OptionsAt(const TempFolder& folder) {
   Options options;
@@ -167,6 +171,19 @@ TEST(NotifySystemdTest, NobodyAskedIsFineAndNobodyThereIsAnError) {
   EXPECT_FALSE(NotifySystemd("/nonexistent/notify", "READY=1").ok());
   EXPECT_TRUE(absl::IsInvalidArgument(NotifySystemd("relative", "READY=1")));
   EXPECT_TRUE(absl::IsInvalidArgument(NotifySystemd("/" + std::string(200, 'x'), "READY=1")));
+}
+
+TEST(LogTest, WhatIsQueuedIsWrittenAndWhatIsLateIsDropped) {
+  ::testing::internal::CaptureStderr();
+  StartLog(LogLevel::kInfo, LogFormat::kJson);
+  for (int i = 0; i < 1'000; ++i) spdlog::info("line {}", i);
+  spdlog::debug("too detailed");
+  StopLog();
+  spdlog::error("late");
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1'000);
+  EXPECT_THAT(text, AllOf(HasSubstr("\"line 999\""), Not(HasSubstr("late")),
+                          Not(HasSubstr("too detailed")), Not(HasSubstr("LOG ERROR"))));
 }
 
 }  // namespace
