@@ -21,7 +21,8 @@ namespace {
 
 constexpr size_t kMaxShards = 256;
 constexpr absl::Duration kMaxDrain = absl::Hours(24);
-constexpr std::string_view kModes = "round-robin, least-connections";
+constexpr std::string_view kModes =
+    "round-robin, least-connections, p2c, random, source-hash, maglev";
 
 constexpr std::string_view kHelp =
     R"(SideLB, a layer 4 load balancer that is driven over gRPC.
@@ -34,8 +35,9 @@ pool named "default".
 Words, in any order; each is also a flag and a variable (arguments win over variables):
   IP:PORT                 --bind         SIDELB_BIND_ADDR    where to listen: 0.0.0.0:8080, [::]:8080
   backends=IP:PORT,...    --backends     SIDELB_BACKENDS     who gets the connections
-  mode=MODE               --mode         SIDELB_MODE         round-robin (default), least-connections
-  proto=tcp               --proto        SIDELB_PROTO        the protocol; udp comes later
+  mode=MODE               --mode         SIDELB_MODE         round-robin (default), least-connections,
+                                                              p2c, random, source-hash, maglev
+  proto=tcp|udp           --proto        SIDELB_PROTO        the protocol; tcp (default)
   ring_domain=NAME:PORT   --ring-domain  SIDELB_RING_DOMAIN  backends by DNS; comes later
 
 Flags:
@@ -204,19 +206,17 @@ class Parser {
     const std::optional<Mode> mode = ParseMode(setting.value);
     if (!mode) {
       Fail(setting, fmt::format("'{}' is no mode; allowed: {}", setting.value, kModes));
-    } else if (*mode != Mode::kRoundRobin && *mode != Mode::kLeastConnections) {
-      Fail(setting,
-           fmt::format("mode {} comes in a later version; allowed: {}", ModeName(*mode), kModes));
     } else {
       options_.mode = *mode;
     }
   }
 
   void ReadProtocol(const Setting& setting) {
-    if (setting.value == "tcp") return;
-    Fail(setting, setting.value == "udp"
-                      ? "UDP comes in a later version; allowed: tcp"
-                      : fmt::format("'{}' is no protocol; allowed: tcp", setting.value));
+    if (setting.value == "udp") {
+      options_.protocol = control::Protocol::kUdp;
+    } else if (setting.value != "tcp") {
+      Fail(setting, fmt::format("'{}' is no protocol; allowed: tcp, udp", setting.value));
+    }
   }
 
   void ReadBackends(const Setting& setting) {

@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "dataplane/base/address.h"
 #include "dataplane/pool/picker.h"
+#include "server/control/model.h"
 #include "server/rpc/endpoint.h"
 
 namespace sidelb::server {
@@ -29,6 +30,7 @@ struct Options {
   // Standalone: the listener and the pool `default`. Without `bind` the daemon starts empty.
   std::optional<Address> bind;
   Mode mode = Mode::kRoundRobin;
+  control::Protocol protocol = control::Protocol::kTcp;
   std::vector<Address> backends;
 
   size_t shards = 1;

@@ -83,8 +83,10 @@ absl::Status Server::StartParts() {
 }
 
 absl::Status Server::ApplyStandalone() {
-  control::ApplyRequest request = providers::MakeStaticRequest(
-      {.bind = *options_.bind, .mode = options_.mode, .backends = options_.backends});
+  control::ApplyRequest request = providers::MakeStaticRequest({.bind = *options_.bind,
+                                                                .mode = options_.mode,
+                                                                .protocol = options_.protocol,
+                                                                .backends = options_.backends});
   request.wait_timeout = kStartWait;
   const absl::Status status = Apply(controller_.get(), std::move(request)).status();
   // Who starts the daemon wrote arguments, no ops: without the path of the field.
@@ -124,7 +126,8 @@ void Server::LogListeners() const {
   const auto state = promise.get_future().get();
   if (!state.ok()) return;
   for (const auto& listener : (*state)->listeners) {
-    spdlog::info("listening on {} (tcp, {}, {} backends)", listener.status.bound_address.ToString(),
+    spdlog::info("listening on {} ({}, {}, {} backends)", listener.status.bound_address.ToString(),
+                 options_.protocol == control::Protocol::kUdp ? "udp" : "tcp",
                  ModeName(options_.mode), options_.backends.size());
   }
 }

@@ -202,9 +202,10 @@ void HealthChecker::OnResult(Target* target, const ProbeResult& result) {
 }
 
 void HealthChecker::Report(HealthReport report) {
+  const uint64_t wait_ms = report.changed ? 0 : kReportEveryMs;
   reports_.push_back(std::move(report));
-  if (!report_alarm_.is_scheduled()) {
-    loop_.timers().Schedule(&report_alarm_, loop_.now_ms() + kReportEveryMs);
+  if (!report_alarm_.is_scheduled() || wait_ms == 0) {
+    loop_.timers().Schedule(&report_alarm_, loop_.now_ms() + wait_ms);
   }
 }
 

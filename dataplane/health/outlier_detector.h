@@ -34,6 +34,8 @@ class OutlierDetector {
   bool Update(const OutlierSettings& settings, absl::Span<const Seen> pool, uint64_t now_ms);
 
   bool is_ejected(uint64_t id) const;
+  // Whether nothing was ejected lately, so that Update() is due only after another failure.
+  bool is_empty() const { return ejections_.empty(); }
   // When it may serve again; nullopt when it is not ejected.
   std::optional<uint64_t> EjectedUntilMs(uint64_t id) const;
   // When Update() is due next because an ejection ends.

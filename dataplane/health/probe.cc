@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
 #include <utility>
@@ -40,7 +41,9 @@ Probe::Probe(EventLoop& loop, std::shared_ptr<const ProbeSettings> settings, Don
 Probe* Probe::Start(EventLoop& loop, const Address& address,
                     std::shared_ptr<const ProbeSettings> settings, Done done) {
   auto* probe = new Probe(loop, std::move(settings), std::move(done));
-  int error = OpenUpstream(address, &probe->fd_);
+  const bool is_udp = probe->settings_->kind == ProbeKind::kUdp;
+  probe->is_connected_ = is_udp;
+  int error = is_udp ? OpenUdpUpstream(address, &probe->fd_) : OpenUpstream(address, &probe->fd_);
   if (error == 0) error = loop.poller().Add(probe->fd_.get(), probe, 0);
   if (error != 0) {
     probe->failed_at_start_ = error;

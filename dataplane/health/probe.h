@@ -1,6 +1,6 @@
 // Probe: one attempt to find out whether a backend answers: a TCP connect, and if asked for, bytes
-// to send and bytes that the answer must begin with. The connection is closed with RST, so that
-// probing leaves no TIME_WAIT.
+// to send and bytes that the answer must begin with; or the same over UDP. A connection is closed
+// with RST, so that probing leaves no TIME_WAIT.
 //
 // Thread safety: the thread of its EventLoop. Ownership: Start() makes an object that owns itself
 // and ends in the poller's graveyard after it has called `done` once, or after Cancel().
@@ -18,7 +18,11 @@
 
 namespace sidelb {
 
-enum class ProbeKind : uint8_t { kTcpConnect, kSendExpect };
+enum class ProbeKind : uint8_t {
+  kTcpConnect,
+  kSendExpect,  // over TCP
+  kUdp,         // a datagram to send, one to expect
+};
 
 // What one pool asks of its backends.
 struct ProbeSettings {

@@ -9,6 +9,7 @@
 
 #include "dataplane/base/close_reason.h"
 #include "dataplane/base/counters.h"
+#include "dataplane/base/transport.h"
 #include "dataplane/pool/pool_snapshot.h"
 
 namespace sidelb {
@@ -35,16 +36,6 @@ struct ListenerLoad {
 
   alignas(64) std::atomic<uint32_t> active{0};   // its sessions, from accept to close; any shard
   std::unique_ptr<ListenerCounters[]> counters;  // one for each shard
-};
-
-enum class Transport : uint8_t { kTcp, kUdp };
-
-// What a UDP listener takes for a session.
-enum class UdpPolicy : uint8_t {
-  kSession,          // one backend for a client until it is idle
-  kRequestResponse,  // the session ends with the answer
-  kOneWay,           // no answer is expected, none is relayed; one backend for a client until idle
-  kPerPacket,        // each datagram is picked anew; no answer is relayed
 };
 
 // How a listener treats its sessions. A zero duration means off.

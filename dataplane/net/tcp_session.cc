@@ -124,6 +124,9 @@ void TcpSession::OnConnectError(int error) {
   } else {
     backend_shard_->counters.connect_errors.Add(1);
     backend_->load.consecutive_failures.fetch_add(1, std::memory_order_relaxed);
+    if (const PoolSnapshot* pool = shard_.FindPool(settings_->listener.pool)) {
+      pool->load()->failures.fetch_add(1, std::memory_order_relaxed);
+    }
     failure_ = error == ETIMEDOUT ? CloseReason::kConnectTimeout : CloseReason::kConnectFailed;
   }
   const uint32_t limit = std::clamp(settings_->listener.connect_attempts, 1u, kMaxAttempts);

@@ -137,6 +137,9 @@ void UdpSession::OnRefused() {
   backend_shard_->counters.connect_errors.Add(1);
   backend_shard_->counters.retries.Add(1);
   backend_->load.consecutive_failures.fetch_add(1, std::memory_order_relaxed);
+  if (const PoolSnapshot* pool = shard_.FindPool(settings_->listener.pool)) {
+    pool->load()->failures.fetch_add(1, std::memory_order_relaxed);
+  }
   LeaveBackend();
 }
 

@@ -31,8 +31,10 @@ class PoolLoad {
   size_t shard_count() const { return shard_count_; }
 
   alignas(64) std::atomic<uint64_t> cursor{0};  // any shard, relaxed
-  alignas(64) LeastLoadIndex index;             // locks itself
-  std::unique_ptr<PoolCounters[]> counters;     // one for each shard
+  // Failed connects of all its backends, so that control sees cheaply that something failed.
+  alignas(64) std::atomic<uint64_t> failures{0};  // any shard, relaxed
+  alignas(64) LeastLoadIndex index;               // locks itself
+  std::unique_ptr<PoolCounters[]> counters;       // one for each shard
 
  private:
   const size_t shard_count_;

@@ -1,6 +1,7 @@
 #include "dataplane/pool/pool_snapshot.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace sidelb {
@@ -15,33 +16,53 @@ EligibilityInput Input(const Member& member) {
 
 }  // namespace
 
+// The lowest priority that has a member which may serve, and of that one the best tier; in panic
+// all tiers of all priorities.
+void PoolSnapshot::ChooseServing(uint32_t panic_percent) {
+  size_t good = 0, all = 0;
+  uint8_t priority = UINT8_MAX;
+  for (const Member& member : members_) {
+    const uint8_t tier = EligibilityTier(Input(member));
+    if (tier == kNeverEligible && !member.is_ejected) continue;
+    ++all;
+    if (tier > 1) continue;
+    ++good;
+    priority = std::min(priority, member.priority);
+  }
+  serving_priority_ = priority;
+  serving_tier_ = 1;
+  if (panic_percent > 0 && all > 0 && good * 100 < all * panic_percent) {
+    serving_tier_ = 2;
+    return;
+  }
+  for (const Member& member : members_) {
+    if (member.priority != priority) continue;
+    serving_tier_ = std::min(serving_tier_, EligibilityTier(Input(member)));
+  }
+}
+
+bool PoolSnapshot::IsEligible(const Member& member) const {
+  if (EligibilityTier(Input(member)) > serving_tier_) return false;
+  return is_in_panic() || member.priority == serving_priority_;
+}
+
 std::shared_ptr<const PoolSnapshot> PoolSnapshot::Build(PoolId id, Mode mode,
-                                                        std::vector<Member> members,
-                                                        PoolLoad* load) {
+                                                        std::vector<Member> members, PoolLoad* load,
+                                                        uint32_t panic_percent) {
   std::shared_ptr<PoolSnapshot> snapshot(new PoolSnapshot);
   snapshot->id_ = id;
   snapshot->mode_ = mode;
   snapshot->load_ = load;
   snapshot->members_ = std::move(members);
-  // The lowest tier that has a member serves; the tier of unhealthy ones only in panic.
-  uint8_t serving = kNeverEligible;
-  for (const Member& member : snapshot->members_) {
-    serving = std::min(serving, EligibilityTier(Input(member)));
-  }
-  snapshot->serving_tier_ = serving > 1 ? 1 : serving;
-  size_t eligible = 0;
-  for (const Member& member : snapshot->members_) {
-    if (EligibilityTier(Input(member)) <= snapshot->serving_tier_) ++eligible;
-  }
-  if (eligible == snapshot->members_.size()) {
-    snapshot->eligible_ = snapshot->members_;
+  snapshot->ChooseServing(panic_percent);
+  const auto is_eligible = [&](const Member& member) { return snapshot->IsEligible(member); };
+  const std::vector<Member>& all = snapshot->members_;
+  const auto eligible = static_cast<size_t>(std::count_if(all.begin(), all.end(), is_eligible));
+  if (eligible == all.size()) {
+    snapshot->eligible_ = all;
   } else {
     snapshot->eligible_copy_.reserve(eligible);
-    for (const Member& member : snapshot->members_) {
-      if (EligibilityTier(Input(member)) <= snapshot->serving_tier_) {
-        snapshot->eligible_copy_.push_back(member);
-      }
-    }
+    std::copy_if(all.begin(), all.end(), std::back_inserter(snapshot->eligible_copy_), is_eligible);
     snapshot->eligible_ = snapshot->eligible_copy_;
   }
   snapshot->picker_ = MakePicker(mode, snapshot->eligible_, load);

@@ -36,8 +36,11 @@ static_assert(sizeof(Member) == 64);
 class PoolSnapshot {
  public:
   // `members` are in the order in which round-robin visits them. REQUIRES: no backend twice.
+  // With fewer than `panic_percent` of the enabled members healthy or unknown, unhealthy ones serve
+  // as well (0 = never).
   static std::shared_ptr<const PoolSnapshot> Build(PoolId id, Mode mode,
-                                                   std::vector<Member> members, PoolLoad* load);
+                                                   std::vector<Member> members, PoolLoad* load,
+                                                   uint32_t panic_percent = 0);
   PoolSnapshot(const PoolSnapshot&) = delete;
   PoolSnapshot& operator=(const PoolSnapshot&) = delete;
 
@@ -47,17 +50,23 @@ class PoolSnapshot {
   absl::Span<const Member> members() const { return members_; }
   // Those that may take a new session, by eligibility.h.
   absl::Span<const Member> eligible() const { return eligible_; }
+  // The worst tier that serves, and the priority that does.
   uint8_t serving_tier() const { return serving_tier_; }
+  uint8_t serving_priority() const { return serving_priority_; }
+  bool is_in_panic() const { return serving_tier_ == 2; }
 
   PickResult Pick(const PickRequest& request) const { return picker_->Pick(request); }
 
  private:
   PoolSnapshot() = default;
+  void ChooseServing(uint32_t panic_percent);
+  bool IsEligible(const Member& member) const;
 
   PoolId id_ = 0;
   Mode mode_ = Mode::kRoundRobin;
   PoolLoad* load_ = nullptr;
   uint8_t serving_tier_ = 0;
+  uint8_t serving_priority_ = 0;
   std::vector<Member> members_;
   // A view of members_ when all are eligible, else of eligible_copy_.
   absl::Span<const Member> eligible_;

@@ -190,10 +190,10 @@ absl::Status Batch::CheckOverride(const SetOverride& op, const std::string& path
   }
   if (auto status = ValidateSelector(op.selector, path + ".selector"); !status.ok()) return status;
   const Override& wanted = op.override;
-  const bool sets = wanted.admin_state.has_value() || wanted.weight.has_value();
-  const bool clears = op.clear || op.clear_admin_state || op.clear_weight;
+  const bool sets = wanted.admin_state || wanted.weight || wanted.health;
+  const bool clears = op.clear || op.clear_admin_state || op.clear_weight || op.clear_health;
   if (!sets && !clears) {
-    return BadField(path + ".override", "empty; allowed: admin_state, weight, or a clear");
+    return BadField(path + ".override", "empty; allowed: admin_state, health, weight, or a clear");
   }
   if (wanted.weight.has_value()) {
     auto status = ValidateWeight(*wanted.weight, path + ".override.weight");
@@ -251,12 +251,14 @@ Override Batch::Merged(const SetOverride& op, const BackendObject& backend) cons
     merged.drain.reset();
   }
   if (op.clear_weight) merged.weight.reset();
+  if (op.clear_health) merged.health.reset();
+  if (wanted.health.has_value()) merged.health = wanted.health;
   if (wanted.admin_state.has_value()) {
     merged.admin_state = wanted.admin_state;
     merged.drain = wanted.drain;  // belongs to the state
   }
   if (wanted.weight.has_value()) merged.weight = wanted.weight;
-  if (wanted.admin_state.has_value() || wanted.weight.has_value()) {
+  if (wanted.admin_state || wanted.weight || wanted.health) {
     if (!wanted.reason.empty()) merged.reason = wanted.reason;
     merged.set_by = request_.owner;
   }
@@ -276,7 +278,7 @@ absl::Status Batch::Do(const SetOverride& op) {
   for (const BackendObject* backend : *selected) {
     const Override merged = Merged(op, *backend);
     std::optional<Override> imposed;
-    if (merged.admin_state.has_value() || merged.weight.has_value()) imposed = merged;
+    if (merged.admin_state || merged.weight || merged.health) imposed = merged;
     if (imposed == backend->override) {
       ++result().unchanged;
       NoteLeaving(*backend);

@@ -79,7 +79,6 @@ absl::Status Batch::Do(const PutPool& op) {
 absl::Status Batch::Do(const SetMode& op) {
   const std::string path = Path("set_mode");
   if (auto status = NeedPool(op.pool, path + ".pool"); !status.ok()) return status;
-  if (auto status = ValidateMode(op.mode, path + ".mode"); !status.ok()) return status;
   if (auto status = CheckObject("pool", op.pool, path + ".pool"); !status.ok()) return status;
   PoolSpec spec = next_.FindPool(op.pool)->object->spec;
   if (EffectiveMode(spec) == op.mode) {

@@ -17,6 +17,7 @@ namespace {
 // How often active counts are read: while someone waits for them, and otherwise.
 constexpr absl::Duration kWatchedTick = absl::Milliseconds(50);
 constexpr absl::Duration kUnwatchedTick = absl::Milliseconds(250);
+constexpr absl::Duration kOutlierTick = absl::Milliseconds(100);
 constexpr absl::Duration kLongestSleep = absl::Hours(1);
 constexpr absl::Duration kDefaultWait = absl::Seconds(5);
 constexpr absl::Duration kLongestDrainWait = absl::Hours(1);  // where no deadline ends it
@@ -74,6 +75,13 @@ absl::StatusOr<std::unique_ptr<ControlLoop>> ControlLoop::Start(
   if (!data_plane.ok()) return data_plane.status();
   loop->data_plane_ = *std::move(data_plane);
   loop->live_ = std::make_unique<LiveState>(*loop->data_plane_);
+  absl::StatusOr<std::unique_ptr<HealthChecker>> health =
+      HealthChecker::Start({.control = loop->io_.get_executor(),
+                            .on_reports = [self](std::vector<HealthReport> reports) {
+                              self->OnReports(std::move(reports));
+                            }});
+  if (!health.ok()) return health.status();
+  loop->health_ = *std::move(health);
   loop->state_ = ServerState::kServing;
   loop->thread_ = std::thread([self] { self->io_.run(); });
   pthread_setname_np(loop->thread_.native_handle(), "slb-control");
@@ -102,6 +110,7 @@ bool ControlLoop::Post(std::function<void()> function) {
 
 void ControlLoop::Stop() {
   if (!thread_.joinable()) return;
+  health_->Stop();
   // First the shards: what waits may still see how they end.
   data_plane_->Stop();
   {
@@ -187,6 +196,7 @@ void ControlLoop::Commit(const ApplyRequest& request, Change change, LiveState::
     desired_ = std::move(change.next);
   }
   waiting.response.revision = desired_.revision;
+  FollowProbes();
   PublishNext();
   if (!Advance(&waiting, now)) {
     WakeBy(waiting.wait == WaitFor::kDrained ? std::min(waiting.deadline, now + kWatchedTick)
@@ -213,6 +223,18 @@ void ControlLoop::PublishNext() {
   }
   is_publishing_ = true;
   data_plane_->Publish(live_->Take(++seq_, desired_));
+}
+
+// Tells the health checker what the last change means for it.
+void ControlLoop::FollowProbes() {
+  if (auto gone = live_->TakeProbesToRemove(); !gone.empty()) health_->Remove(std::move(gone));
+  if (auto put = live_->TakeProbesToPut(); !put.empty()) health_->Put(std::move(put));
+  watches_outliers_ = live_->CheckOutliers(desired_, Now());
+}
+
+void ControlLoop::OnReports(std::vector<HealthReport> reports) {
+  live_->OnReports(desired_, std::move(reports), Now());
+  PublishNext();
 }
 
 void ControlLoop::OnApplied(uint64_t seq, uint64_t revision,
@@ -319,6 +341,8 @@ absl::Time ControlLoop::NextTick(absl::Time now) const {
   for (const Draining& draining : drains_) next = std::min(next, draining.deadline);
   if (is_watched) {
     next = std::min(next, now + kWatchedTick);
+  } else if (watches_outliers_) {
+    next = std::min(next, now + kOutlierTick);
   } else if (live_->needs_tick()) {
     next = std::min(next, now + kUnwatchedTick);
   }
@@ -343,6 +367,7 @@ void ControlLoop::WakeBy(absl::Time time) {
 void ControlLoop::Tick() {
   const absl::Time now = Now();
   ReportDrains(live_->Tick(now));
+  FollowProbes();
   PublishNext();
   CheckWaiting(now);
   CheckReads(now);

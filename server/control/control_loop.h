@@ -79,6 +79,8 @@ class ControlLoop {
   void Commit(const ApplyRequest& request, Change change, LiveState::Openings openings,
               Controller::ApplyCallback callback);
   void OnApplied(uint64_t seq, uint64_t revision, const std::vector<ListenError>& errors);
+  void OnReports(std::vector<HealthReport> reports);
+  void FollowProbes();
   void PublishNext();
   void RunDeferred();
   void Tick();
@@ -102,6 +104,8 @@ class ControlLoop {
   // In this order, so that the data plane ends before what its shards point to.
   std::unique_ptr<LiveState> live_;
   std::unique_ptr<DataPlane> data_plane_;
+  std::unique_ptr<HealthChecker> health_;
+  bool watches_outliers_ = false;  // connects that fail have to be looked for
   DesiredState desired_;
   const std::string epoch_;
   const absl::Time start_time_;

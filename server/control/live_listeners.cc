@@ -30,6 +30,10 @@ std::chrono::milliseconds Ms(const std::optional<absl::Duration>& duration,
   return duration.has_value() ? absl::ToChronoMilliseconds(*duration) : otherwise;
 }
 
+Transport TransportOf(const ListenerSpec& spec) {
+  return spec.protocol == Protocol::kUdp ? Transport::kUdp : Transport::kTcp;
+}
+
 ListenerSettings Settings(const ListenerSpec& spec, PoolId pool) {
   ListenerSettings settings;
   settings.pool = pool;
@@ -38,6 +42,12 @@ ListenerSettings Settings(const ListenerSpec& spec, PoolId pool) {
   settings.connect_attempts = spec.connect_attempts.value_or(settings.connect_attempts);
   settings.idle_timeout = Ms(spec.idle_timeout, settings.idle_timeout);
   settings.half_close_timeout = Ms(spec.half_close_timeout, settings.half_close_timeout);
+  settings.transport = TransportOf(spec);
+  settings.udp_policy = spec.udp_policy.value_or(settings.udp_policy);
+  settings.udp_session_timeout = Ms(spec.udp_session_timeout, settings.udp_session_timeout);
+  settings.udp_unanswered_timeout =
+      Ms(spec.udp_unanswered_timeout, settings.udp_unanswered_timeout);
+  settings.max_sessions_per_client = spec.max_sessions_per_client;
   if (spec.keepalive.has_value()) {
     const KeepaliveSpec& keepalive = *spec.keepalive;
     if (keepalive.idle) settings.keepalive_idle = absl::ToChronoSeconds(*keepalive.idle);
@@ -112,8 +122,9 @@ absl::StatusOr<LiveState::Openings> LiveState::Bind(const Change& change) const 
       openings[name].sockets.bound_address = plan.bound_address;
     }
     if (plan.source != Source::kBinds) continue;
-    const Address& address = change.next.FindListener(name)->spec.address;
-    absl::StatusOr<ListenerSockets> sockets = data_plane_.Bind(address);
+    const ListenerSpec& spec = change.next.FindListener(name)->spec;
+    const Address& address = spec.address;
+    absl::StatusOr<ListenerSockets> sockets = data_plane_.Bind(address, TransportOf(spec));
     if (sockets.ok()) {
       openings[name].sockets = *std::move(sockets);
       continue;

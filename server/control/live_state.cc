@@ -65,6 +65,16 @@ void LiveState::Commit(const DesiredState& before, const Change& change, Opening
       CommitListener(name, change.next.FindListener(name), &opening, taken);
     }
   }
+  // Which pools are probed depends on the listeners that lead to them, too.
+  std::set<std::string> probed = change.pools;
+  for (const auto& [name, op] : change.listeners) {
+    for (const DesiredState* state : {&before, &change.next}) {
+      if (const ListenerObject* listener = state->FindListener(name)) {
+        probed.insert(listener->spec.pool);
+      }
+    }
+  }
+  for (const std::string& name : probed) SyncProbes(change.next, name);
 }
 
 // The change of this backend that the next publication carries.
@@ -113,7 +123,7 @@ void LiveState::CommitBackend(const DesiredState& before, const Change& change,
   }
   LiveBackend& live = Pool(key.first).backends[key.second];
   const bool is_new = live.backend == nullptr;
-  if (is_new) live.backend = std::make_unique<Backend>(key.second, data_plane_.shard_count());
+  if (is_new) live.backend = std::make_shared<Backend>(key.second, data_plane_.shard_count());
   live.removing.reset();  // back again: it meets its old counts
   const AdminState state = EffectiveAdminState(object->effective);
   const AdminState old_state =
@@ -160,11 +170,12 @@ Publication LiveState::Take(uint64_t seq, const DesiredState& desired) {
     if (wanted != nullptr) {
       // Both are sorted by address, and all that is wanted lives.
       auto next = pool.backends.begin();
-      snapshot = BuildSnapshot(pool.id, *wanted, pool.load.get(), [&](const Address& address) {
-        while (!(next->first == address)) ++next;
+      snapshot = BuildSnapshot(pool.id, *wanted, pool.load.get(), [&](const BackendObject& object) {
+        while (!(next->first == object.address)) ++next;
         const LiveBackend& live = next->second;
-        return Observed{
-            .backend = live.backend.get(), .health = live.health, .is_ejected = live.is_ejected};
+        return Observed{.backend = live.backend.get(),
+                        .health = EffectiveHealth(object, live),
+                        .is_ejected = live.is_ejected};
       });
     }
     UpdateIndexBefore(pool, snapshot.get());
@@ -245,6 +256,7 @@ LiveState::DrainEvents LiveState::Tick(absl::Time now) {
       if (live.removing != nullptr) {
         // Also waits for a shard that has just lowered the count and still holds the index's lock.
         pool.load->index.Detach(&live.backend->load);
+        StopProbing(live);
         pool.backends.erase(key.second);
       }
       it = draining_.erase(it);

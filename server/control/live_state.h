@@ -21,14 +21,21 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/health/health_checker.h"
+#include "dataplane/health/outlier_detector.h"
 #include "server/control/batch.h"
 
 namespace sidelb::control {
 
 struct LiveBackend {
-  std::unique_ptr<Backend> backend;
-  Health health = Health::kUnknown;
+  std::shared_ptr<Backend> backend;  // shared with the health checker
+  Health health = Health::kUnknown;  // of its probes
   bool is_ejected = false;
+  std::optional<absl::Time> ejected_until;
+  ProbeId probe_id = 0;  // 0 = it is not probed
+  Address probed;
+  std::shared_ptr<const ProbeSettings> probe;
+  std::optional<HealthReport> report;  // the last one
   // The object that it was, without claims, while its last sessions drain; else null.
   std::shared_ptr<const BackendObject> removing;
   uint64_t removed_in_seq = 0;  // the publication that took it out; 0 = none yet
@@ -44,6 +51,9 @@ struct LivePool {
   std::unique_ptr<PoolLoad> load;
   absl::btree_map<Address, LiveBackend> backends;
   std::shared_ptr<const PoolSnapshot> published;
+  std::shared_ptr<const ProbeSettings> probe;  // null = its backends are not probed
+  OutlierDetector outliers;
+  uint64_t failures_seen = 0;
   uint64_t removed_in_seq = 0;  // of the publication that took it from the shards; 0 = on them
   // The members of load->index, with their weight and max_connections there.
   absl::flat_hash_map<Backend*, std::pair<uint32_t, uint32_t>> indexed;
@@ -105,6 +115,14 @@ class LiveState {
   // Not later than the next deadline of a drain; InfiniteFuture() when there is none.
   absl::Time next_deadline() const { return next_deadline_; }
 
+  // ---- Health (live_health.cc) ----
+  void OnReports(const DesiredState& desired, std::vector<HealthReport> reports, absl::Time now);
+  // What the health checker has to do since the last call.
+  std::vector<ProbeTarget> TakeProbesToPut() { return std::exchange(probes_to_put_, {}); }
+  std::vector<ProbeId> TakeProbesToRemove() { return std::exchange(probes_to_remove_, {}); }
+  // Ejects and takes back by failed connects. True when it should be called again soon.
+  bool CheckOutliers(const DesiredState& desired, absl::Time now);
+
   // Closes every listener: the first step of a shutdown.
   void CloseListeners();
 
@@ -136,6 +154,8 @@ class LiveState {
   void CommitRemoval(const BackendKey& key, const BackendObject& old_object, const Change& change,
                      absl::Time now);
   void StartDrain(const BackendKey& key, LiveBackend* live, const DrainSpec& drain, absl::Time now);
+  void SyncProbes(const DesiredState& desired, const std::string& name);
+  void StopProbing(LiveBackend& live);
   BackendChange& PendingChange(const BackendKey& key, LiveBackend* live);
   LivePool& Pool(const std::string& name);
   bool IsFree(const BackendKey& key, const LiveBackend& live) const;
@@ -171,6 +191,14 @@ class LiveState {
   std::set<std::string> leaving_pools_;  // removed, maybe not from the shards yet
   std::map<std::string, std::vector<Address>> joined_index_;  // by pool, for RepairIndexes()
   uint64_t acknowledged_seq_ = 0;
+
+  std::map<ProbeId, BackendKey> probe_keys_;
+  std::vector<ProbeTarget> probes_to_put_;
+  std::vector<ProbeId> probes_to_remove_;
 };
+
+// What is true of a backend's health, the operator's word included.
+Health EffectiveHealth(const BackendObject& object, const LiveBackend& live);
+HealthReason ReasonOf(const BackendObject& object, const LiveBackend& live);
 
 }  // namespace sidelb::control

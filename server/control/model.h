@@ -17,6 +17,7 @@
 
 #include "absl/time/time.h"
 #include "dataplane/base/address.h"
+#include "dataplane/base/transport.h"
 #include "dataplane/pool/eligibility.h"
 #include "dataplane/pool/picker.h"
 
@@ -52,13 +53,40 @@ struct ListenerSpec {
   std::optional<absl::Duration> idle_timeout;        // 1 h; 0 = off
   std::optional<absl::Duration> half_close_timeout;  // 30 s; 0 = off
   std::optional<KeepaliveSpec> keepalive;
+  std::optional<UdpPolicy> udp_policy;                   // kSession
+  std::optional<absl::Duration> udp_session_timeout;     // 60 s; 0 = off
+  std::optional<absl::Duration> udp_unanswered_timeout;  // 15 s; 0 = off
+  uint32_t max_sessions_per_client = 0;                  // UDP; 0 = unlimited
   friend bool operator==(const ListenerSpec&, const ListenerSpec&) = default;
 };
+
+enum class HealthCheckKind : uint8_t { kNone, kTcpConnect, kSendExpect, kUdp };
+
+struct HealthCheckSpec {
+  std::optional<HealthCheckKind> kind;     // kTcpConnect where a TCP listener leads to the pool
+  std::optional<absl::Duration> interval;  // 2 s
+  std::optional<absl::Duration> timeout;   // 1 s
+  std::optional<uint32_t> rise;            // 2
+  std::optional<uint32_t> fall;            // 3
+  std::string send;
+  std::string expect;
+  uint32_t port = 0;                         // 0 = the backend's
+  std::optional<uint32_t> passive_failures;  // 5; 0 = off
+  friend bool operator==(const HealthCheckSpec&, const HealthCheckSpec&) = default;
+};
+
+enum class OnUnhealthy : uint8_t { kKeep, kReset };
 
 struct PoolSpec {
   std::string name;
   std::optional<Mode> mode;  // kRoundRobin
   std::optional<DrainSpec> drain;
+  std::optional<HealthCheckSpec> health_check;
+  uint32_t panic_percent = 0;                       // 0 = never
+  std::optional<absl::Duration> ejection_time;      // 10 s, times the ejections in a row
+  std::optional<absl::Duration> max_ejection_time;  // 300 s
+  std::optional<uint32_t> max_ejection_percent;     // 50
+  std::optional<OnUnhealthy> on_unhealthy;          // kKeep
   friend bool operator==(const PoolSpec&, const PoolSpec&) = default;
 };
 
@@ -70,11 +98,16 @@ struct BackendSpec {
   std::map<std::string, std::string> tags;
   std::string group;
   std::optional<AdminState> admin_state;  // kEnabled
+  uint32_t priority = 0;                  // 0 first; n+1 is the backup of n
+  std::optional<Address> probe_address;   // absent = address
   friend bool operator==(const BackendSpec&, const BackendSpec&) = default;
 };
 
+enum class HealthOverride : uint8_t { kForceHealthy, kForceUnhealthy };
+
 struct Override {
   std::optional<AdminState> admin_state;
+  std::optional<HealthOverride> health;
   std::optional<uint32_t> weight;
   std::optional<DrainSpec> drain;
   std::string reason;
@@ -131,6 +164,7 @@ struct SetOverride {
   bool clear = false;
   bool clear_admin_state = false;  // and its drain
   bool clear_weight = false;
+  bool clear_health = false;
 };
 
 struct Op {
@@ -215,8 +249,25 @@ struct ListenerStatus {
 };
 struct PoolStatus {
   uint32_t total = 0, serving = 0, draining = 0, unhealthy = 0, disabled = 0;
+  bool is_in_panic = false;
+  uint32_t active_priority = 0;
   uint64_t active_connections = 0;
 };
+// Why the health is what it is; the words of HealthReason in the proto.
+enum class HealthReason : uint8_t {
+  kNotChecked,
+  kInitial,
+  kOk,
+  kRefused,
+  kTimeout,
+  kUnreachable,
+  kBadResponse,
+  kNoReply,
+  kPassive,
+  kOverride,
+  kInternal,
+};
+
 struct BackendStatus {
   BackendState state = BackendState::kServing;
   Health health = Health::kUnknown;
@@ -225,6 +276,14 @@ struct BackendStatus {
   std::optional<absl::Time> state_change_time;
   uint32_t effective_weight = 0;
   IneligibleReason ineligible_reason = IneligibleReason::kNone;
+  HealthReason reason = HealthReason::kNotChecked;
+  std::string detail;
+  std::optional<absl::Time> last_probe_time;
+  absl::Duration last_probe_latency;
+  uint32_t consecutive_ok = 0;
+  uint32_t consecutive_failed = 0;
+  uint64_t transitions = 0;
+  std::optional<absl::Time> ejected_until;
 };
 
 // One consistent read: everything at one revision, sorted (listeners and pools by name, backends by
@@ -284,6 +343,8 @@ inline constexpr uint32_t kMaxBackends = 65'536;
 inline constexpr uint32_t kMaxOps = 1'024;
 inline constexpr uint32_t kMaxWeight = 65'535;
 inline constexpr uint32_t kDefaultWeight = 100;
+inline constexpr uint32_t kMaxPriority = 7;
+inline constexpr size_t kMaxProbeBytes = 1'024;  // to send, to expect
 inline constexpr size_t kMaxTags = 16;
 inline constexpr size_t kMaxText = 256;  // bytes of a zone, group, tag, reason or comment
 

@@ -22,6 +22,6 @@ struct Observed {
 // in which they were added. `observe` is asked in the order of the addresses.
 std::shared_ptr<const PoolSnapshot> BuildSnapshot(
     PoolId id, const DesiredPool& pool, PoolLoad* load,
-    absl::FunctionRef<Observed(const Address&)> observe);
+    absl::FunctionRef<Observed(const BackendObject&)> observe);
 
 }  // namespace sidelb::control

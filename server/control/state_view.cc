@@ -25,7 +25,17 @@ ListenerStatus StatusOf(const LiveListener* live) {
 
 BackendStatus StatusOf(const BackendObject& object, const LiveBackend& live, const LivePool& pool) {
   BackendStatus status;
-  status.health = live.health;
+  status.health = EffectiveHealth(object, live);
+  status.reason = ReasonOf(object, live);
+  status.ejected_until = live.ejected_until;
+  if (live.report.has_value()) {
+    status.detail = live.report->detail;
+    status.last_probe_time = absl::FromChrono(live.report->time);
+    status.last_probe_latency = absl::FromChrono(live.report->latency);
+    status.consecutive_ok = live.report->consecutive_good;
+    status.consecutive_failed = live.report->consecutive_bad;
+    status.transitions = live.report->transitions;
+  }
   status.active_connections = live.backend->load.active.load(std::memory_order_relaxed);
   status.drain_deadline = live.drain_deadline;
   status.state_change_time = live.state_change_time;
@@ -35,12 +45,17 @@ BackendStatus StatusOf(const BackendObject& object, const LiveBackend& live, con
     return status;
   }
   const EligibilityInput input{.admin_state = EffectiveAdminState(object.effective),
-                               .health = live.health,
+                               .health = status.health,
                                .is_ejected = live.is_ejected,
                                .weight = EffectiveWeight(object.effective)};
   status.effective_weight = input.weight;
   const uint8_t tier = pool.published == nullptr ? 1 : pool.published->serving_tier();
   status.ineligible_reason = WhyIneligible(input, tier);
+  if (status.ineligible_reason == IneligibleReason::kNone && pool.published != nullptr &&
+      !pool.published->is_in_panic() &&
+      object.effective.priority != pool.published->serving_priority()) {
+    status.ineligible_reason = IneligibleReason::kStandby;
+  }
   const uint32_t limit = object.effective.max_connections;
   if (status.ineligible_reason == IneligibleReason::kNone && limit != 0 &&
       status.active_connections >= limit) {
@@ -54,8 +69,12 @@ BackendStatus StatusOf(const BackendObject& object, const LiveBackend& live, con
       status.state = BackendState::kDraining;
       break;
     case AdminState::kEnabled:
-      status.state = live.health == Health::kUnhealthy || live.is_ejected ? BackendState::kUnhealthy
-                                                                          : BackendState::kServing;
+      status.state = BackendState::kServing;
+      if (status.health == Health::kUnhealthy || live.is_ejected) {
+        status.state = BackendState::kUnhealthy;
+      } else if (status.health == Health::kUnknown && live.probe_id != 0) {
+        status.state = BackendState::kWarming;
+      }
       break;
   }
   return status;
@@ -124,6 +143,11 @@ std::shared_ptr<const StateView> BuildView(const DesiredState& desired, const Li
     if (!Allows(filter.pools, name)) continue;
     const DesiredPool* pool = desired.FindPool(name);
     PoolStatus pool_status;
+    if (live_pool.published != nullptr && !live_pool.backends.empty()) {
+      pool_status.is_in_panic = live_pool.published->is_in_panic();
+      const uint8_t priority = live_pool.published->serving_priority();
+      pool_status.active_priority = priority == UINT8_MAX ? 0 : priority;
+    }
     for (const auto& [address, backend] : live_pool.backends) {
       std::shared_ptr<const BackendObject> object = backend.removing;
       if (object == nullptr) {

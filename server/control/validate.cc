@@ -86,18 +86,12 @@ absl::Status ValidateOwner(const ApplyRequest& request) {
   return absl::OkStatus();
 }
 
-absl::Status ValidateMode(Mode mode, std::string_view path) {
-  if (mode == Mode::kRoundRobin || mode == Mode::kLeastConnections) return absl::OkStatus();
-  return NotBuilt(path, fmt::format("mode {}", ModeName(mode)));
-}
-
 absl::Status ValidateListener(const ListenerSpec& spec, const std::string& path) {
   if (auto status = ValidateName(spec.name, path + ".name"); !status.ok()) return status;
   if (!spec.address.is_specified()) {
     return BadField(path + ".address", "''; allowed: IP:PORT, as in 0.0.0.0:80 or [::]:80");
   }
   if (auto status = ValidateName(spec.pool, path + ".pool"); !status.ok()) return status;
-  if (spec.protocol == Protocol::kUdp) return NotBuilt(path + ".protocol", "UDP");
   if (spec.connect_attempts.has_value() &&
       (*spec.connect_attempts < 1 || *spec.connect_attempts > 8)) {
     return BadField(path + ".connect_attempts",
@@ -109,7 +103,9 @@ absl::Status ValidateListener(const ListenerSpec& spec, const std::string& path)
     const char* name;
   } durations[] = {{spec.connect_timeout, true, ".connect_timeout"},
                    {spec.idle_timeout, true, ".idle_timeout"},
-                   {spec.half_close_timeout, true, ".half_close_timeout"}};
+                   {spec.half_close_timeout, true, ".half_close_timeout"},
+                   {spec.udp_session_timeout, true, ".udp_session_timeout"},
+                   {spec.udp_unanswered_timeout, true, ".udp_unanswered_timeout"}};
   for (const auto& duration : durations) {
     auto status = ValidateDuration(duration.value, duration.may_be_off, path + duration.name);
     if (!status.ok()) return status;
@@ -140,11 +136,61 @@ absl::Status ValidateListener(const ListenerSpec& spec, const std::string& path)
   return absl::OkStatus();
 }
 
+absl::Status ValidateHealthCheck(const HealthCheckSpec& spec, const std::string& path) {
+  if (auto status = ValidateDuration(spec.interval, false, path + ".interval"); !status.ok()) {
+    return status;
+  }
+  if (auto status = ValidateDuration(spec.timeout, false, path + ".timeout"); !status.ok()) {
+    return status;
+  }
+  if (spec.interval.has_value() && *spec.interval < absl::Milliseconds(10)) {
+    return BadField(path + ".interval", fmt::format("{}; allowed: at least 10ms",
+                                                    absl::FormatDuration(*spec.interval)));
+  }
+  const std::pair<const std::optional<uint32_t>&, const char*> counts[] = {{spec.rise, ".rise"},
+                                                                           {spec.fall, ".fall"}};
+  for (const auto& [count, name] : counts) {
+    if (count.has_value() && (*count < 1 || *count > 100)) {
+      return BadField(path + name, fmt::format("{}; allowed: 1 to 100", *count));
+    }
+  }
+  if (spec.port > 65'535) {
+    return BadField(path + ".port", fmt::format("{}; allowed: 0 to 65535", spec.port));
+  }
+  if (spec.send.size() > kMaxProbeBytes || spec.expect.size() > kMaxProbeBytes) {
+    return BadField(path + (spec.send.size() > kMaxProbeBytes ? ".send" : ".expect"),
+                    fmt::format("too long; allowed: at most {} bytes", kMaxProbeBytes));
+  }
+  const bool talks =
+      spec.kind == HealthCheckKind::kSendExpect || spec.kind == HealthCheckKind::kUdp;
+  if (talks && spec.expect.empty()) {
+    return BadField(path + ".expect", "empty; allowed: what the answer must begin with");
+  }
+  if (!talks && !(spec.send.empty() && spec.expect.empty())) {
+    return BadField(path + (spec.send.empty() ? ".expect" : ".send"),
+                    "set; allowed: only with kind SEND_EXPECT or UDP");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ValidatePool(const PoolSpec& spec, const std::string& path) {
   if (auto status = ValidateName(spec.name, path + ".name"); !status.ok()) return status;
-  if (spec.mode.has_value()) {
-    if (auto status = ValidateMode(*spec.mode, path + ".mode"); !status.ok()) return status;
+  if (spec.health_check.has_value()) {
+    auto status = ValidateHealthCheck(*spec.health_check, path + ".health_check");
+    if (!status.ok()) return status;
   }
+  if (spec.panic_percent > 100) {
+    return BadField(path + ".panic_percent",
+                    fmt::format("{}; allowed: 0 to 100", spec.panic_percent));
+  }
+  if (spec.max_ejection_percent.value_or(0) > 100) {
+    return BadField(path + ".max_ejection_percent",
+                    fmt::format("{}; allowed: 0 to 100", *spec.max_ejection_percent));
+  }
+  auto status = ValidateDuration(spec.ejection_time, false, path + ".ejection_time");
+  if (!status.ok()) return status;
+  status = ValidateDuration(spec.max_ejection_time, false, path + ".max_ejection_time");
+  if (!status.ok()) return status;
   return spec.drain.has_value() ? ValidateDrain(*spec.drain, path + ".drain") : absl::OkStatus();
 }
 
@@ -171,6 +217,14 @@ absl::Status ValidateBackend(const BackendSpec& spec, const std::string& path) {
   }
   if (spec.weight.has_value()) {
     if (auto status = ValidateWeight(*spec.weight, path + ".weight"); !status.ok()) return status;
+  }
+  if (spec.priority > kMaxPriority) {
+    return BadField(path + ".priority",
+                    fmt::format("{}; allowed: 0 to {}", spec.priority, kMaxPriority));
+  }
+  if (spec.probe_address.has_value() && spec.probe_address->port() == 0) {
+    return BadField(path + ".probe_address",
+                    fmt::format("'{}'; allowed: IP:PORT", spec.probe_address->ToString()));
   }
   if (auto status = ValidateText(spec.zone, path + ".zone"); !status.ok()) return status;
   if (auto status = ValidateText(spec.group, path + ".group"); !status.ok()) return status;

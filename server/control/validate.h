@@ -19,7 +19,7 @@ absl::Status ValidateName(std::string_view name, std::string_view path);
 absl::Status ValidateOwner(const ApplyRequest& request);
 absl::Status ValidateListener(const ListenerSpec& spec, const std::string& path);
 absl::Status ValidatePool(const PoolSpec& spec, const std::string& path);
-absl::Status ValidateMode(Mode mode, std::string_view path);
+absl::Status ValidateHealthCheck(const HealthCheckSpec& spec, const std::string& path);
 absl::Status ValidateBackend(const BackendSpec& spec, const std::string& path);
 absl::Status ValidateDrain(const DrainSpec& drain, const std::string& path);
 absl::Status ValidateWeight(uint32_t weight, std::string_view path);

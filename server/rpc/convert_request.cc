@@ -90,8 +90,7 @@ control::SetOverride OverrideFromProto(const pb::SetOverride& proto, const Field
         set.clear_weight = true;
         break;
       case pb::OVERRIDE_PART_HEALTH:
-        error->Add(CapabilityError(part.ToString(),
-                                   "OVERRIDE_PART_HEALTH is not supported by this version"));
+        set.clear_health = true;
         break;
       default:
         error->Add(BadFieldAt(part, fmt::format("{} is not a part of an override; {}",

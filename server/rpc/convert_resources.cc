@@ -2,6 +2,7 @@
 
 #include "server/rpc/convert_values.h"
 #include "server/rpc/first_error.h"
+#include "server/rpc/status.h"
 
 namespace sidelb::rpc {
 namespace {
@@ -22,6 +23,44 @@ pb::Keepalive KeepaliveToProto(const control::KeepaliveSpec& spec) {
   if (spec.idle) *proto.mutable_idle() = ToProto(*spec.idle);
   if (spec.interval) *proto.mutable_interval() = ToProto(*spec.interval);
   if (spec.count) proto.set_count(*spec.count);
+  return proto;
+}
+
+control::HealthCheckSpec HealthCheckFromProto(const pb::HealthCheck& proto, const FieldPath& path,
+                                              FirstError* error) {
+  control::HealthCheckSpec spec;
+  if (proto.kind() == pb::PROBE_KIND_GRPC_HEALTH) {
+    error->Add(CapabilityError(path.Field("kind").ToString(),
+                               "PROBE_KIND_GRPC_HEALTH is not supported by this version"));
+    return spec;
+  }
+  spec.kind = error->Take(FromProto(proto.kind(), path.Field("kind")));
+  if (proto.has_interval()) {
+    spec.interval = error->Take(FromProto(proto.interval(), path.Field("interval")));
+  }
+  if (proto.has_timeout()) {
+    spec.timeout = error->Take(FromProto(proto.timeout(), path.Field("timeout")));
+  }
+  if (proto.has_rise()) spec.rise = proto.rise();
+  if (proto.has_fall()) spec.fall = proto.fall();
+  spec.send = proto.send();
+  spec.expect = proto.expect();
+  spec.port = proto.port();
+  if (proto.has_passive_failures()) spec.passive_failures = proto.passive_failures();
+  return spec;
+}
+
+pb::HealthCheck HealthCheckToProto(const control::HealthCheckSpec& spec) {
+  pb::HealthCheck proto;
+  if (spec.kind) proto.set_kind(ToProto(*spec.kind));
+  if (spec.interval) *proto.mutable_interval() = ToProto(*spec.interval);
+  if (spec.timeout) *proto.mutable_timeout() = ToProto(*spec.timeout);
+  if (spec.rise) proto.set_rise(*spec.rise);
+  if (spec.fall) proto.set_fall(*spec.fall);
+  proto.set_send(spec.send);
+  proto.set_expect(spec.expect);
+  proto.set_port(spec.port);
+  if (spec.passive_failures) proto.set_passive_failures(*spec.passive_failures);
   return proto;
 }
 
@@ -51,6 +90,16 @@ absl::StatusOr<control::ListenerSpec> FromProto(const pb::Listener& proto, const
   if (proto.has_keepalive()) {
     spec.keepalive = KeepaliveFromProto(proto.keepalive(), path.Field("keepalive"), &error);
   }
+  spec.udp_policy = error.Take(FromProto(proto.udp_policy(), path.Field("udp_policy")));
+  if (proto.has_udp_session_timeout()) {
+    spec.udp_session_timeout =
+        error.Take(FromProto(proto.udp_session_timeout(), path.Field("udp_session_timeout")));
+  }
+  if (proto.has_udp_unanswered_timeout()) {
+    spec.udp_unanswered_timeout =
+        error.Take(FromProto(proto.udp_unanswered_timeout(), path.Field("udp_unanswered_timeout")));
+  }
+  spec.max_sessions_per_client = proto.max_sessions_per_client();
   return error.Result(std::move(spec));
 }
 
@@ -60,6 +109,20 @@ absl::StatusOr<control::PoolSpec> FromProto(const pb::Pool& proto, const FieldPa
   spec.name = proto.name();
   spec.mode = error.Take(FromProto(proto.mode(), path.Field("mode")));
   if (proto.has_drain()) spec.drain = error.Take(FromProto(proto.drain(), path.Field("drain")));
+  if (proto.has_health_check()) {
+    spec.health_check =
+        HealthCheckFromProto(proto.health_check(), path.Field("health_check"), &error);
+  }
+  spec.panic_percent = proto.panic_percent();
+  if (proto.has_ejection_time()) {
+    spec.ejection_time = error.Take(FromProto(proto.ejection_time(), path.Field("ejection_time")));
+  }
+  if (proto.has_max_ejection_time()) {
+    spec.max_ejection_time =
+        error.Take(FromProto(proto.max_ejection_time(), path.Field("max_ejection_time")));
+  }
+  if (proto.has_max_ejection_percent()) spec.max_ejection_percent = proto.max_ejection_percent();
+  spec.on_unhealthy = error.Take(FromProto(proto.on_unhealthy(), path.Field("on_unhealthy")));
   return error.Result(std::move(spec));
 }
 
@@ -74,6 +137,11 @@ absl::StatusOr<control::BackendSpec> FromProto(const pb::BackendSpec& proto,
   spec.tags.insert(proto.tags().begin(), proto.tags().end());
   spec.group = proto.group();
   spec.admin_state = error.Take(FromProto(proto.admin_state(), path.Field("admin_state")));
+  spec.priority = proto.priority();
+  if (!proto.probe_address().empty()) {
+    spec.probe_address =
+        error.Take(AddressFromProto(proto.probe_address(), path.Field("probe_address")));
+  }
   return error.Result(std::move(spec));
 }
 
@@ -91,6 +159,7 @@ absl::StatusOr<control::Override> FromProto(const pb::Override& proto, const Fie
   FirstError error;
   control::Override override;
   override.admin_state = error.Take(FromProto(proto.admin_state(), path.Field("admin_state")));
+  override.health = error.Take(FromProto(proto.health(), path.Field("health")));
   if (proto.has_weight()) override.weight = proto.weight();
   if (proto.has_drain()) override.drain = error.Take(FromProto(proto.drain(), path.Field("drain")));
   override.reason = proto.reason();
@@ -112,6 +181,14 @@ pb::Listener ToProto(const control::ListenerSpec& spec) {
     *proto.mutable_half_close_timeout() = ToProto(*spec.half_close_timeout);
   }
   if (spec.keepalive) *proto.mutable_keepalive() = KeepaliveToProto(*spec.keepalive);
+  if (spec.udp_policy) proto.set_udp_policy(ToProto(*spec.udp_policy));
+  if (spec.udp_session_timeout) {
+    *proto.mutable_udp_session_timeout() = ToProto(*spec.udp_session_timeout);
+  }
+  if (spec.udp_unanswered_timeout) {
+    *proto.mutable_udp_unanswered_timeout() = ToProto(*spec.udp_unanswered_timeout);
+  }
+  proto.set_max_sessions_per_client(spec.max_sessions_per_client);
   return proto;
 }
 
@@ -120,6 +197,14 @@ pb::Pool ToProto(const control::PoolSpec& spec) {
   proto.set_name(spec.name);
   if (spec.mode) proto.set_mode(ToProto(*spec.mode));
   if (spec.drain) *proto.mutable_drain() = ToProto(*spec.drain);
+  if (spec.health_check) *proto.mutable_health_check() = HealthCheckToProto(*spec.health_check);
+  proto.set_panic_percent(spec.panic_percent);
+  if (spec.ejection_time) *proto.mutable_ejection_time() = ToProto(*spec.ejection_time);
+  if (spec.max_ejection_time) {
+    *proto.mutable_max_ejection_time() = ToProto(*spec.max_ejection_time);
+  }
+  if (spec.max_ejection_percent) proto.set_max_ejection_percent(*spec.max_ejection_percent);
+  if (spec.on_unhealthy) proto.set_on_unhealthy(ToProto(*spec.on_unhealthy));
   return proto;
 }
 
@@ -132,6 +217,8 @@ pb::BackendSpec ToProto(const control::BackendSpec& spec) {
   proto.mutable_tags()->insert(spec.tags.begin(), spec.tags.end());
   proto.set_group(spec.group);
   if (spec.admin_state) proto.set_admin_state(ToProto(*spec.admin_state));
+  proto.set_priority(spec.priority);
+  if (spec.probe_address) proto.set_probe_address(spec.probe_address->ToString());
   return proto;
 }
 
@@ -145,6 +232,7 @@ pb::Drain ToProto(const control::DrainSpec& spec) {
 pb::Override ToProto(const control::Override& override) {
   pb::Override proto;
   if (override.admin_state) proto.set_admin_state(ToProto(*override.admin_state));
+  if (override.health) proto.set_health(ToProto(*override.health));
   if (override.weight) proto.set_weight(*override.weight);
   if (override.drain) *proto.mutable_drain() = ToProto(*override.drain);
   proto.set_reason(override.reason);

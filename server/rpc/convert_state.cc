@@ -24,6 +24,8 @@ pb::PoolStatus StatusToProto(const control::PoolStatus& status) {
   proto.set_draining(status.draining);
   proto.set_unhealthy(status.unhealthy);
   proto.set_disabled(status.disabled);
+  proto.set_panic(status.is_in_panic);
+  proto.set_active_priority(status.active_priority);
   proto.set_active_connections(status.active_connections);
   return proto;
 }
@@ -39,6 +41,16 @@ pb::BackendStatus StatusToProto(const control::BackendStatus& status) {
   }
   proto.set_effective_weight(status.effective_weight);
   proto.set_ineligible_reason(ToProto(status.ineligible_reason));
+  proto.set_reason(ToProto(status.reason));
+  proto.set_detail(status.detail);
+  if (status.last_probe_time) {
+    *proto.mutable_last_probe_time() = ToProto(*status.last_probe_time);
+    *proto.mutable_last_probe_latency() = ToProto(status.last_probe_latency);
+  }
+  proto.set_consecutive_ok(status.consecutive_ok);
+  proto.set_consecutive_failed(status.consecutive_failed);
+  proto.set_transitions(status.transitions);
+  if (status.ejected_until) *proto.mutable_ejected_until() = ToProto(*status.ejected_until);
   return proto;
 }
 

@@ -42,6 +42,39 @@ constexpr Pairs<pb::DrainAction, control::DrainAction, 2> kDrainActions{{
     {pb::DRAIN_ACTION_RESET, control::DrainAction::kReset},
     {pb::DRAIN_ACTION_KEEP, control::DrainAction::kKeep},
 }};
+constexpr Pairs<pb::UdpPolicy, UdpPolicy, 4> kUdpPolicies{{
+    {pb::UDP_POLICY_SESSION, UdpPolicy::kSession},
+    {pb::UDP_POLICY_REQUEST_RESPONSE, UdpPolicy::kRequestResponse},
+    {pb::UDP_POLICY_ONE_WAY, UdpPolicy::kOneWay},
+    {pb::UDP_POLICY_PER_PACKET, UdpPolicy::kPerPacket},
+}};
+constexpr Pairs<pb::ProbeKind, control::HealthCheckKind, 4> kHealthCheckKinds{{
+    {pb::PROBE_KIND_NONE, control::HealthCheckKind::kNone},
+    {pb::PROBE_KIND_TCP_CONNECT, control::HealthCheckKind::kTcpConnect},
+    {pb::PROBE_KIND_SEND_EXPECT, control::HealthCheckKind::kSendExpect},
+    {pb::PROBE_KIND_UDP, control::HealthCheckKind::kUdp},
+}};
+constexpr Pairs<pb::OnUnhealthy, control::OnUnhealthy, 2> kOnUnhealthy{{
+    {pb::ON_UNHEALTHY_KEEP, control::OnUnhealthy::kKeep},
+    {pb::ON_UNHEALTHY_RESET, control::OnUnhealthy::kReset},
+}};
+constexpr Pairs<pb::HealthOverride, control::HealthOverride, 2> kHealthOverrides{{
+    {pb::HEALTH_OVERRIDE_FORCE_HEALTHY, control::HealthOverride::kForceHealthy},
+    {pb::HEALTH_OVERRIDE_FORCE_UNHEALTHY, control::HealthOverride::kForceUnhealthy},
+}};
+constexpr Pairs<pb::HealthReason, control::HealthReason, 11> kHealthReasons{{
+    {pb::HEALTH_REASON_NOT_CHECKED, control::HealthReason::kNotChecked},
+    {pb::HEALTH_REASON_INITIAL, control::HealthReason::kInitial},
+    {pb::HEALTH_REASON_OK, control::HealthReason::kOk},
+    {pb::HEALTH_REASON_REFUSED, control::HealthReason::kRefused},
+    {pb::HEALTH_REASON_TIMEOUT, control::HealthReason::kTimeout},
+    {pb::HEALTH_REASON_UNREACHABLE, control::HealthReason::kUnreachable},
+    {pb::HEALTH_REASON_BAD_RESPONSE, control::HealthReason::kBadResponse},
+    {pb::HEALTH_REASON_NO_REPLY, control::HealthReason::kNoReply},
+    {pb::HEALTH_REASON_PASSIVE, control::HealthReason::kPassive},
+    {pb::HEALTH_REASON_OVERRIDE, control::HealthReason::kOverride},
+    {pb::HEALTH_REASON_INTERNAL, control::HealthReason::kInternal},
+}};
 constexpr Pairs<pb::WaitFor, control::WaitFor, 3> kWaits{{
     {pb::WAIT_FOR_COMMITTED, control::WaitFor::kCommitted},
     {pb::WAIT_FOR_APPLIED, control::WaitFor::kApplied},
@@ -177,6 +210,25 @@ absl::StatusOr<std::optional<control::BackendState>> FromProto(pb::BackendState 
   return Lookup(kBackendStates, proto, path);
 }
 
+absl::StatusOr<std::optional<UdpPolicy>> FromProto(pb::UdpPolicy proto, const FieldPath& path) {
+  return Lookup(kUdpPolicies, proto, path);
+}
+
+absl::StatusOr<std::optional<control::HealthCheckKind>> FromProto(pb::ProbeKind proto,
+                                                                  const FieldPath& path) {
+  return Lookup(kHealthCheckKinds, proto, path);
+}
+
+absl::StatusOr<std::optional<control::OnUnhealthy>> FromProto(pb::OnUnhealthy proto,
+                                                              const FieldPath& path) {
+  return Lookup(kOnUnhealthy, proto, path);
+}
+
+absl::StatusOr<std::optional<control::HealthOverride>> FromProto(pb::HealthOverride proto,
+                                                                 const FieldPath& path) {
+  return Lookup(kHealthOverrides, proto, path);
+}
+
 pb::Protocol ToProto(control::Protocol protocol) { return Reverse(kProtocols, protocol); }
 pb::Mode ToProto(Mode mode) { return Reverse(kModes, mode); }
 pb::AdminState ToProto(AdminState state) { return Reverse(kAdminStates, state); }
@@ -187,6 +239,13 @@ pb::Health ToProto(Health health) { return Reverse(kHealths, health); }
 pb::IneligibleReason ToProto(IneligibleReason reason) {
   return Reverse(kIneligibleReasons, reason);
 }
+pb::UdpPolicy ToProto(UdpPolicy value) { return Reverse(kUdpPolicies, value); }
+pb::ProbeKind ToProto(control::HealthCheckKind value) { return Reverse(kHealthCheckKinds, value); }
+pb::OnUnhealthy ToProto(control::OnUnhealthy value) { return Reverse(kOnUnhealthy, value); }
+pb::HealthOverride ToProto(control::HealthOverride value) {
+  return Reverse(kHealthOverrides, value);
+}
+pb::HealthReason ToProto(control::HealthReason reason) { return Reverse(kHealthReasons, reason); }
 pb::ServerState ToProto(control::ServerState state) { return Reverse(kServerStates, state); }
 
 std::string AllowedValues(const google::protobuf::EnumDescriptor* descriptor) {

@@ -36,6 +36,13 @@ absl::StatusOr<std::optional<Mode>> FromProto(pb::Mode proto, const FieldPath& p
 absl::StatusOr<std::optional<AdminState>> FromProto(pb::AdminState proto, const FieldPath& path);
 absl::StatusOr<std::optional<control::DrainAction>> FromProto(pb::DrainAction proto,
                                                               const FieldPath& path);
+absl::StatusOr<std::optional<UdpPolicy>> FromProto(pb::UdpPolicy proto, const FieldPath& path);
+absl::StatusOr<std::optional<control::HealthCheckKind>> FromProto(pb::ProbeKind proto,
+                                                                  const FieldPath& path);
+absl::StatusOr<std::optional<control::OnUnhealthy>> FromProto(pb::OnUnhealthy proto,
+                                                              const FieldPath& path);
+absl::StatusOr<std::optional<control::HealthOverride>> FromProto(pb::HealthOverride proto,
+                                                                 const FieldPath& path);
 absl::StatusOr<std::optional<control::WaitFor>> FromProto(pb::WaitFor proto, const FieldPath& path);
 absl::StatusOr<std::optional<control::BackendState>> FromProto(pb::BackendState proto,
                                                                const FieldPath& path);
@@ -48,6 +55,11 @@ pb::WaitFor ToProto(control::WaitFor wait);
 pb::BackendState ToProto(control::BackendState state);
 pb::Health ToProto(Health health);
 pb::IneligibleReason ToProto(IneligibleReason reason);
+pb::UdpPolicy ToProto(UdpPolicy value);
+pb::ProbeKind ToProto(control::HealthCheckKind value);
+pb::OnUnhealthy ToProto(control::OnUnhealthy value);
+pb::HealthOverride ToProto(control::HealthOverride value);
+pb::HealthReason ToProto(control::HealthReason reason);
 pb::ServerState ToProto(control::ServerState state);
 
 // Text like "allowed: PROTOCOL_TCP, PROTOCOL_UDP" of an enumeration, for error messages.

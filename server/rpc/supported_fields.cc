@@ -33,15 +33,23 @@ const std::vector<SupportedFields>& Table() {
       {"sidelb.v1.Selector", {"addresses", "group", "zone", "tags", "owner", "all"}},
       {"sidelb.v1.Listener",
        {"name", "address", "protocol", "pool", "disabled", "max_connections", "idle_timeout",
-        "connect_timeout", "connect_attempts", "half_close_timeout", "keepalive"},
+        "connect_timeout", "connect_attempts", "half_close_timeout", "keepalive", "udp_policy",
+        "udp_session_timeout", "udp_unanswered_timeout", "max_sessions_per_client"},
        {"revision", "status"}},
       {"sidelb.v1.Keepalive", {"idle", "interval", "count"}},
-      {"sidelb.v1.Pool", {"name", "mode", "drain"}, {"revision", "status"}},
+      {"sidelb.v1.Pool",
+       {"name", "mode", "drain", "health_check", "panic_percent", "ejection_time",
+        "max_ejection_time", "max_ejection_percent", "on_unhealthy"},
+       {"revision", "status"}},
+      {"sidelb.v1.HealthCheck",
+       {"kind", "interval", "timeout", "rise", "fall", "send", "expect", "port",
+        "passive_failures"}},
       {"sidelb.v1.Drain", {"timeout", "on_timeout"}},
       {"sidelb.v1.BackendSpec",
-       {"address", "weight", "max_connections", "zone", "tags", "group", "admin_state"}},
+       {"address", "weight", "max_connections", "zone", "tags", "group", "admin_state", "priority",
+        "probe_address"}},
       {"sidelb.v1.Override",
-       {"admin_state", "weight", "drain", "reason"},
+       {"admin_state", "health", "weight", "drain", "reason"},
        {"expire_time", "set_by"}},
   };
   return *table;
@@ -157,8 +165,10 @@ std::vector<std::string> Capabilities() {
       if (field != "expected_revision") all.push_back(fmt::format("op:{}", field));
     }
   }
-  for (std::string_view name : {"mode:round-robin", "mode:least-connections", "protocol:tcp",
-                                "wait:committed", "wait:applied", "wait:drained"}) {
+  for (std::string_view name :
+       {"mode:round-robin", "mode:least-connections", "mode:p2c", "mode:random", "mode:source-hash",
+        "mode:maglev", "protocol:tcp", "protocol:udp", "probe:tcp-connect", "probe:send-expect",
+        "probe:udp", "wait:committed", "wait:applied", "wait:drained"}) {
     all.emplace_back(name);
   }
   return all;

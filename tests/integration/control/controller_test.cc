@@ -37,6 +37,11 @@ class ControllerTest : public ::testing::Test {
                           [&](auto got) { answer.set_value(std::move(got)); });
     return *answer.get_future().get();
   }
+  // Without probes, so that nothing but the test changes what is eligible.
+  static Op Unchecked(std::string name) {
+    const HealthCheckSpec none{.kind = HealthCheckKind::kNone};
+    return {.op = PutPool{.spec = {.name = std::move(name), .health_check = none}}};
+  }
   Info GetInfo() {
     std::promise<Info> answer;
     controller_->GetInfo([&](Info info) { answer.set_value(info); });
@@ -46,8 +51,8 @@ class ControllerTest : public ::testing::Test {
   Address Serve(const std::vector<const TcpServer*>& servers) {
     std::vector<BackendSpec> backends;
     for (const TcpServer* server : servers) backends.push_back({.address = server->address()});
-    const auto applied =
-        Apply(Ops({Pool("web"), Upsert("web", backends), Listener("http", "127.0.0.1:0", "web")}));
+    const auto applied = Apply(
+        Ops({Unchecked("web"), Upsert("web", backends), Listener("http", "127.0.0.1:0", "web")}));
     EXPECT_TRUE(applied.ok()) << applied.status();
     EXPECT_EQ(applied->reached, WaitFor::kApplied);
     return Read()->listeners.at(0).status.bound_address;

@@ -80,14 +80,44 @@ TEST_F(BatchRulesTest, ReplaceSpeaksOfAllMyBackends) {
             "DUPLICATE_TARGET");
 }
 
-TEST_F(BatchRulesTest, ModesThatAreNotOfferedNameTheField) {
-  const absl::Status put = Bad(Ops({Pool("maglev", Mode::kMaglev)}));
-  EXPECT_EQ(put.code(), absl::StatusCode::kUnimplemented);
-  EXPECT_EQ(Reason(put), "CAPABILITY");
-  EXPECT_EQ(Field(put), "ops[0].put_pool.mode");
-  const absl::Status set = Bad(Ops({{.op = SetMode{"web", Mode::kRandom}}}));
-  EXPECT_EQ(Reason(set), "CAPABILITY");
-  EXPECT_EQ(Field(set), "ops[0].set_mode.mode");
+TEST_F(BatchRulesTest, HealthChecksNameTheField) {
+  const auto with = [](auto change) {
+    Op op = Pool("p");
+    PoolSpec& spec = std::get<PutPool>(op.op).spec;
+    spec.health_check.emplace();
+    change(spec);
+    return Ops({op});
+  };
+  const std::string path = "ops[0].put_pool.health_check";
+  EXPECT_EQ(Field(Bad(with([](PoolSpec& s) { s.health_check->interval = absl::ZeroDuration(); }))),
+            path + ".interval");
+  EXPECT_EQ(Field(Bad(with([](PoolSpec& s) { s.health_check->interval = absl::Milliseconds(5); }))),
+            path + ".interval");
+  EXPECT_EQ(Field(Bad(with([](PoolSpec& s) { s.health_check->rise = 0; }))), path + ".rise");
+  EXPECT_EQ(Field(Bad(with([](PoolSpec& s) { s.health_check->fall = 101; }))), path + ".fall");
+  EXPECT_EQ(Field(Bad(with([](PoolSpec& s) { s.health_check->port = 70'000; }))), path + ".port");
+  EXPECT_EQ(Field(Bad(with([](PoolSpec& s) { s.health_check->expect = "OK"; }))), path + ".expect");
+  EXPECT_EQ(Field(Bad(with([](PoolSpec& s) {
+              s.health_check->kind = HealthCheckKind::kUdp;
+              s.health_check->send = "ping";
+            }))),
+            path + ".expect");
+  EXPECT_EQ(Field(Bad(with([](PoolSpec& s) { s.panic_percent = 101; }))),
+            "ops[0].put_pool.panic_percent");
+  BackendSpec backend = B("10.0.0.1:80");
+  backend.priority = 8;
+  EXPECT_EQ(Field(Bad(Ops({Upsert("web", {backend})}))),
+            "ops[0].upsert_backends.backends[0].priority");
+}
+
+TEST_F(BatchRulesTest, HealthOverridesMergeWithTheRest) {
+  Good(Ops({Impose("web", {kFirst.second}, {.weight = 5})}));
+  Good(Ops({Impose("web", {kFirst.second}, {.health = HealthOverride::kForceHealthy})}));
+  EXPECT_EQ(First().override->weight, 5u);
+  EXPECT_EQ(First().override->health, HealthOverride::kForceHealthy);
+  Good(Ops({{.op = SetOverride{.pool = "web", .selector = {.all = true}, .clear_health = true}}}));
+  EXPECT_FALSE(First().override->health.has_value());
+  EXPECT_EQ(First().override->weight, 5u);
 }
 
 TEST_F(BatchRulesTest, BackendsAreHostsWithAPort) {

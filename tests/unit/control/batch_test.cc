@@ -304,7 +304,9 @@ TEST_F(BatchTest, ListenerFields) {
               s.keepalive = KeepaliveSpec{.interval = absl::Milliseconds(1500)};
             }))),
             "ops[0].put_listener.keepalive.interval");
-  EXPECT_EQ(Reason(Bad(with([](ListenerSpec& s) { s.protocol = Protocol::kUdp; }))), "CAPABILITY");
+  EXPECT_EQ(Field(Bad(with([](ListenerSpec& s) { s.udp_session_timeout = absl::Seconds(-1); }))),
+            "ops[0].put_listener.udp_session_timeout");
+  Good(with([](ListenerSpec& s) { s.protocol = Protocol::kUdp; }));
   Good(with([](ListenerSpec& s) { s.idle_timeout = absl::ZeroDuration(); }));
 }
 

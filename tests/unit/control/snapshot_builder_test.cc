@@ -23,7 +23,8 @@ class SnapshotBuilderTest : public ::testing::Test {
     state_ = change->next;
   }
   std::shared_ptr<const PoolSnapshot> Build() {
-    return BuildSnapshot(7, *state_.FindPool("web"), &load_, [this](const Address& address) {
+    return BuildSnapshot(7, *state_.FindPool("web"), &load_, [this](const BackendObject& object) {
+      const Address& address = object.address;
       auto& backend = backends_[address];
       if (backend == nullptr) backend = std::make_unique<Backend>(address, 1);
       const auto observed = observed_.find(address);

@@ -214,11 +214,6 @@ TEST(ApplyRequestTest, WrongShapesNameTheirField) {
        [](R* r) {
          r->mutable_ops(1)->mutable_set_override()->add_clear_parts(pb::OVERRIDE_PART_UNSPECIFIED);
        }},
-      {"ops[1].set_override.clear_parts[0]",
-       [](R* r) {
-         r->mutable_ops(1)->mutable_set_override()->add_clear_parts(pb::OVERRIDE_PART_HEALTH);
-       },
-       absl::StatusCode::kUnimplemented, "CAPABILITY"},
       {"ops[1].import_state", [](R* r) { r->mutable_ops(1)->mutable_import_state(); },
        absl::StatusCode::kUnimplemented, "CAPABILITY"},
   };

@@ -89,12 +89,9 @@ TEST(CheckWriteTest, NamesEveryFieldThatIsNotBuilt) {
   request.set_request_id("r1");
   request.set_allow_mass_removal(true);
   auto* listener = request.add_ops()->mutable_put_listener();
-  listener->mutable_udp_session_timeout();
-  listener->set_udp_policy(pb::UDP_POLICY_ONE_WAY);
-  request.add_ops()->mutable_put_pool()->mutable_health_check()->set_port(1);
-  auto* set = request.add_ops()->mutable_upsert_backends();
-  set->add_backends();
-  set->add_backends()->set_priority(1);
+  listener->mutable_accept_proxy_protocol();
+  listener->set_send_proxy_protocol(pb::PROXY_PROTOCOL_V2);
+  request.add_ops()->mutable_put_pool()->add_ring_domains()->set_port(1);
   request.add_ops()->mutable_set_override()->mutable_override()->mutable_ttl()->set_seconds(1);
   request.add_ops()->mutable_import_state();
 
@@ -104,17 +101,15 @@ TEST(CheckWriteTest, NamesEveryFieldThatIsNotBuilt) {
   EXPECT_EQ(control::GetErrorDetails(status)->reason, "CAPABILITY");
   EXPECT_THAT(ViolatedFields(status),
               ::testing::UnorderedElementsAre(
-                  "request_id", "allow_mass_removal", "ops[0].put_listener.udp_session_timeout",
-                  "ops[0].put_listener.udp_policy", "ops[1].put_pool.health_check",
-                  "ops[2].upsert_backends.backends[1].priority", "ops[3].set_override.override.ttl",
-                  "ops[4].import_state"));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("and 7 more"));
+                  "request_id", "allow_mass_removal", "ops[0].put_listener.accept_proxy_protocol",
+                  "ops[0].put_listener.send_proxy_protocol", "ops[1].put_pool.ring_domains",
+                  "ops[2].set_override.override.ttl", "ops[3].import_state"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("and 6 more"));
 }
 
 TEST(CheckWriteTest, TheListOfViolationsIsBounded) {
   pb::ApplyRequest request;
-  auto* set = request.add_ops()->mutable_upsert_backends();
-  for (int i = 0; i < 1'000; ++i) set->add_backends()->set_priority(1);
+  for (int i = 0; i < 1'000; ++i) request.add_ops()->mutable_import_state();
   const absl::Status status = CheckWrite(request);
   EXPECT_EQ(ViolatedFields(status).size(), 20u);
   EXPECT_THAT(std::string(status.message()), HasSubstr("and 999 more"));
