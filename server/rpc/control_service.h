@@ -43,6 +43,8 @@ class ControlService final : public ControlServiceBase {
   // told that the server goes away within `grace`.
   void Stop(absl::Duration grace);
 
+  size_t watch_count() const { return watches_.count(); }  // any thread
+
   grpc::ServerUnaryReactor* Apply(grpc::CallbackServerContext* context,
                                   const pb::ApplyRequest* request,
                                   pb::ApplyResponse* response) override;

@@ -106,6 +106,7 @@ WatchStream* WatchHub::Start(grpc::CallbackServerContext* context,
     watch->id = id;
     watch->stream.reset(stream);
     watches_.emplace(id, std::move(watch));
+    count_.store(watches_.size());
     Add(id, std::move(query));
   });
   return stream;
@@ -310,6 +311,7 @@ void WatchHub::OnDone(uint64_t id) {
   if (watch == nullptr) return;
   due_.erase({watch->due, id});
   watches_.erase(id);
+  count_.store(watches_.size());
 }
 
 void WatchHub::Stop(absl::Duration grace) {

@@ -52,6 +52,9 @@ class WatchHub {
   // A call that the handler returns to gRPC.
   WatchStream* Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request);
 
+  // How many there are. Any thread.
+  size_t count() const { return count_.load(); }
+
   // Says GoingAway to all, and ends them and those to come.
   void Stop(absl::Duration grace);
 
@@ -85,6 +88,7 @@ class WatchHub {
   const std::string epoch_;
   const Options options_;
   std::atomic<uint64_t> next_id_{1};
+  std::atomic<size_t> count_{0};
   std::atomic<bool> is_notified_{false};  // OnLogGrew() is posted
 
   // The hub's thread only:
