@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <future>
 #include <random>
 #include <utility>
 
@@ -20,6 +21,7 @@ constexpr absl::Duration kWatchedTick = absl::Milliseconds(50);
 constexpr absl::Duration kUnwatchedTick = absl::Milliseconds(250);
 constexpr absl::Duration kOutlierTick = absl::Milliseconds(100);
 constexpr absl::Duration kLongestSleep = absl::Hours(1);
+constexpr absl::Duration kBetweenLargePools = absl::Milliseconds(200);
 constexpr absl::Duration kDefaultWait = absl::Seconds(5);
 constexpr absl::Duration kLongestDrainWait = absl::Hours(1);  // where no deadline ends it
 
@@ -113,6 +115,16 @@ bool ControlLoop::Post(std::function<void()> function) {
 void ControlLoop::Stop() {
   if (!thread_.joinable()) return;
   health_->Stop();
+  // Only the control thread makes the builder: it is there, or never will be.
+  {
+    std::promise<void> is_built;
+    if (Post([&] {
+          if (builder_) builder_->join();
+          is_built.set_value();
+        })) {
+      is_built.get_future().wait();
+    }
+  }
   // First the shards: what waits may still see how they end.
   data_plane_->Stop();
   {
@@ -224,8 +236,31 @@ void ControlLoop::PublishNext() {
     applied_revision_ = desired_.revision;
     return;
   }
+  const absl::Time now = Now();
+  // Changes that come faster than large tables should be built go into one.
+  if (now < large_built_ + kBetweenLargePools && live_->has_pending_large()) {
+    WakeBy(large_built_ + kBetweenLargePools);
+    return;
+  }
   is_publishing_ = true;
-  data_plane_->Publish(live_->Take(++seq_, desired_));
+  LiveState::Taken taken = live_->Take(++seq_, desired_, now);
+  if (taken.unfinished.empty()) {
+    data_plane_->Publish(std::move(taken.publication));
+    return;
+  }
+  large_built_ = now;
+  FinishElsewhere(std::move(taken));
+}
+
+// Makes the pickers that take long on another thread, so that control can answer meanwhile. What
+// comes meanwhile waits for the next publication, as it does for an acknowledgement.
+void ControlLoop::FinishElsewhere(LiveState::Taken taken) {
+  if (!builder_) builder_.emplace(1);
+  const auto shared = std::make_shared<LiveState::Taken>(std::move(taken));
+  boost::asio::post(*builder_, [this, shared] {
+    for (const auto& snapshot : shared->unfinished) snapshot->MakePicker();
+    Post([this, shared] { data_plane_->Publish(std::move(shared->publication)); });
+  });
 }
 
 // Tells the health checker what the last change means for it.

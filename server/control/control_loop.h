@@ -8,12 +8,14 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <deque>
 #include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -86,6 +88,7 @@ class ControlLoop {
   void OnReports(std::vector<HealthReport> reports);
   void FollowProbes();
   void PublishNext();
+  void FinishElsewhere(LiveState::Taken taken);
   void RunDeferred();
   void Tick();
   void RecordEvents(const std::string& actor = "");
@@ -120,11 +123,13 @@ class ControlLoop {
   ServerState state_ = ServerState::kStarting;
   uint64_t seq_ = 0;
   bool is_publishing_ = false;
+  absl::Time large_built_ = absl::InfinitePast();  // when the last large pool began to be built
   uint64_t applied_revision_ = 0;
   std::list<Waiting> waiting_;
   std::list<WaitingRead> waiting_reads_;
   std::deque<Deferred> deferred_;  // in order; while there is one, later ones line up behind
   std::vector<Draining> drains_;
+  std::optional<boost::asio::thread_pool> builder_;  // from the first large pool on
   std::mutex post_mutex_;
   bool is_closed_ = false;  // guarded by post_mutex_: nothing more is posted
   std::thread thread_;

@@ -39,7 +39,7 @@ BackendStatus StatusOf(const BackendObject& object, const LiveBackend& live, con
                                .health = status.health,
                                .is_ejected = live.is_ejected,
                                .weight = EffectiveWeight(object.effective)};
-  status.effective_weight = input.weight;
+  status.effective_weight = pool.published == nullptr ? input.weight : live.weight_in_force;
   const uint8_t tier = pool.published == nullptr ? 1 : pool.published->serving_tier();
   status.ineligible_reason = WhyIneligible(input, tier);
   if (status.ineligible_reason == IneligibleReason::kNone && pool.published != nullptr &&

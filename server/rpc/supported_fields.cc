@@ -38,7 +38,7 @@ const std::vector<SupportedFields>& Table() {
        {"revision", "status"}},
       {"sidelb.v1.Keepalive", {"idle", "interval", "count"}},
       {"sidelb.v1.Pool",
-       {"name", "mode", "drain", "health_check", "panic_percent", "ejection_time",
+       {"name", "mode", "drain", "health_check", "panic_percent", "slow_start", "ejection_time",
         "max_ejection_time", "max_ejection_percent", "on_unhealthy"},
        {"revision", "status"}},
       {"sidelb.v1.HealthCheck",

@@ -29,7 +29,8 @@ class SnapshotBuilderTest : public ::testing::Test {
       if (backend == nullptr) backend = std::make_unique<Backend>(address, 1);
       const auto observed = observed_.find(address);
       return Observed{.backend = backend.get(),
-                      .health = observed == observed_.end() ? Health::kUnknown : observed->second};
+                      .health = observed == observed_.end() ? Health::kUnknown : observed->second,
+                      .weight = EffectiveWeight(object.effective)};
     });
   }
   static std::vector<std::string> AddressesOf(absl::Span<const Member> members) {
