@@ -41,6 +41,7 @@ class ControlLoop {
   void GetState(Filter filter, uint64_t min_revision, absl::Time deadline,
                 Controller::StateCallback callback);
   Info GetInfo() const;
+  Stats GetStats(const Filter& filter, bool reset_peaks) const;
   void Drain(absl::Duration timeout, std::function<void(uint64_t)> callback);
 
  private:

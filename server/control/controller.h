@@ -1,10 +1,10 @@
 // Controller: the control thread and all that it owns: desired state, publications, drains, waits.
 // The one door to the control plane for rpc and providers.
 //
-// Thread safety: Apply(), GetState(), GetInfo() and the shutdown calls may be called by any thread;
-// they post to the control thread and never block. Callbacks run on the control thread: they must
-// be quick and must not throw. Start() and Stop() by the thread that owns it.
-// Ownership: owns the DataPlane. Server owns it and stops gRPC before it.
+// Thread safety: Apply(), the reads and the shutdown calls may be called by any thread; they post
+// to the control thread and never block. Callbacks run on the control thread: they must be quick
+// and must not throw. Start() and Stop() by the thread that owns it. Ownership: owns the DataPlane.
+// Server owns it and stops gRPC before it.
 #pragma once
 
 #include <functional>
@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/control/model.h"
+#include "server/control/stats.h"
 
 namespace sidelb::control {
 
@@ -26,6 +27,7 @@ class Controller {
   };
   using ApplyCallback = std::function<void(absl::StatusOr<ApplyResponse>)>;
   using StateCallback = std::function<void(absl::StatusOr<std::shared_ptr<const StateView>>)>;
+  using StatsCallback = std::function<void(absl::StatusOr<Stats>)>;
   using InfoCallback = std::function<void(Info)>;
 
   // Starts the shards and the control thread.
@@ -43,6 +45,10 @@ class Controller {
   void GetState(Filter filter, uint64_t min_revision, absl::Time deadline, StateCallback callback);
 
   void GetInfo(InfoCallback callback);
+
+  // The counters of all that `filter` selects, as GetState() does. With `reset_peaks` the peaks of
+  // what was selected begin anew after the reading.
+  void GetStats(Filter filter, bool reset_peaks, StatsCallback callback);
 
   // From now on writes are refused (UNAVAILABLE, SERVER_DRAINING), listeners close after what is
   // queued, and sessions may end by themselves until `timeout`. Calls back when none is left or the
