@@ -25,4 +25,11 @@ struct StateQuery {
 };
 absl::StatusOr<StateQuery> FromProto(const pb::GetStateRequest& request);
 
+// How GetStats is asked.
+struct StatsQuery {
+  control::Filter filter;
+  bool reset_peaks = false;
+};
+absl::StatusOr<StatsQuery> FromProto(const pb::GetStatsRequest& request);
+
 }  // namespace sidelb::rpc
