@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "fmt/format.h"
+#include "server/control/config_digest.h"
 #include "server/control/errors.h"
 #include "server/control/state_view.h"
 #include "server/control/stats_view.h"
@@ -64,7 +65,7 @@ absl::Status ControlLoop::Stopping() {
 
 absl::StatusOr<std::unique_ptr<ControlLoop>> ControlLoop::Start(
     const Controller::Options& options) {
-  std::unique_ptr<ControlLoop> loop(new ControlLoop);
+  std::unique_ptr<ControlLoop> loop(new ControlLoop(options.event_log_bytes));
   ControlLoop* const self = loop.get();
   absl::StatusOr<std::unique_ptr<DataPlane>> data_plane = DataPlane::Start(
       {.shards = options.shards,
@@ -89,9 +90,10 @@ absl::StatusOr<std::unique_ptr<ControlLoop>> ControlLoop::Start(
   return loop;
 }
 
-ControlLoop::ControlLoop()
+ControlLoop::ControlLoop(size_t event_log_bytes)
     : work_(boost::asio::make_work_guard(io_)),
       timer_(io_),
+      events_(event_log_bytes),
       epoch_(MakeEpoch()),
       start_time_(absl::Now()),
       steady_start_(std::chrono::steady_clock::now()) {
@@ -199,6 +201,7 @@ void ControlLoop::Commit(const ApplyRequest& request, Change change, LiveState::
   waiting.response.revision = desired_.revision;
   FollowProbes();
   PublishNext();
+  RecordEvents(request.owner);
   if (!Advance(&waiting, now)) {
     WakeBy(waiting.wait == WaitFor::kDrained ? std::min(waiting.deadline, now + kWatchedTick)
                                              : waiting.deadline);
@@ -236,6 +239,7 @@ void ControlLoop::FollowProbes() {
 void ControlLoop::OnReports(std::vector<HealthReport> reports) {
   live_->OnReports(desired_, std::move(reports), Now());
   PublishNext();
+  RecordEvents();
 }
 
 void ControlLoop::OnApplied(uint64_t seq, uint64_t revision,
@@ -251,6 +255,11 @@ void ControlLoop::OnApplied(uint64_t seq, uint64_t revision,
   }
   RunDeferred();
   Tick();
+}
+
+void ControlLoop::RecordEvents(const std::string& actor) {
+  tracker_.Record(desired_, *live_, actor, Now());
+  WakeBy(tracker_.next_look());
 }
 
 // Whether `waiting` was answered.
@@ -310,7 +319,9 @@ void ControlLoop::CheckWaiting(absl::Time now) {
 // Whether `read` was answered.
 bool ControlLoop::Advance(WaitingRead* read, absl::Time now) {
   if (desired_.revision >= read->min_revision) {
-    read->callback(BuildView(desired_, *live_, read->filter));
+    auto view = BuildView(desired_, *live_, ObjectFilter(read->filter));
+    view->position = events_.head();
+    read->callback(std::move(view));
     return true;
   }
   if (now < read->deadline) return false;
@@ -332,7 +343,7 @@ void ControlLoop::CheckReads(absl::Time now) {
 
 // When Tick() has something to do, unless an acknowledgement comes before.
 absl::Time ControlLoop::NextTick(absl::Time now) const {
-  absl::Time next = live_->next_deadline();
+  absl::Time next = std::min(live_->next_deadline(), tracker_.next_look());
   bool is_watched = !drains_.empty();
   for (const Waiting& waiting : waiting_) {
     next = std::min(next, waiting.deadline);
@@ -370,6 +381,7 @@ void ControlLoop::Tick() {
   ReportDrains(live_->Tick(now));
   FollowProbes();
   PublishNext();
+  RecordEvents();
   CheckWaiting(now);
   CheckReads(now);
   CheckDraining(now);
@@ -418,6 +430,24 @@ void ControlLoop::GetState(Filter filter, uint64_t min_revision, absl::Time dead
   if (Advance(&read, Now())) return;
   WakeBy(read.deadline);
   waiting_reads_.push_back(std::move(read));
+}
+
+Subscription ControlLoop::Subscribe(const Filter& selected, bool with_view) const {
+  const ObjectFilter filter(selected);
+  Subscription subscription{.position = events_.head(), .revision = desired_.revision};
+  const bool needs_digest = !filter.is_all() && !filter.depends_on_state();
+  std::shared_ptr<StateView> view;
+  if (with_view || needs_digest) {
+    view = BuildView(desired_, *live_, filter);
+    view->position = subscription.position;
+  }
+  if (needs_digest) {
+    subscription.digest = DigestOf(*view);
+  } else if (filter.is_all()) {
+    subscription.digest = tracker_.digest();
+  }
+  if (with_view) subscription.view = std::move(view);
+  return subscription;
 }
 
 Info ControlLoop::GetInfo() const {

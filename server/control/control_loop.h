@@ -21,6 +21,8 @@
 #include "dataplane/dataplane.h"
 #include "server/control/batch.h"
 #include "server/control/controller.h"
+#include "server/control/event_log.h"
+#include "server/control/event_tracker.h"
 #include "server/control/live_state.h"
 
 namespace sidelb::control {
@@ -42,6 +44,8 @@ class ControlLoop {
                 Controller::StateCallback callback);
   Info GetInfo() const;
   Stats GetStats(const Filter& filter, bool reset_peaks) const;
+  Subscription Subscribe(const Filter& filter, bool with_view) const;
+  EventLog& events() { return events_; }  // any thread
   void Drain(absl::Duration timeout, std::function<void(uint64_t)> callback);
 
  private:
@@ -71,7 +75,7 @@ class ControlLoop {
     std::function<void(uint64_t)> callback;
   };
 
-  ControlLoop();
+  explicit ControlLoop(size_t event_log_bytes);
   // Wall-clock time that no one can set: deadlines keep their length.
   absl::Time Now() const;
   absl::Time FromWallClock(absl::Time deadline) const;
@@ -85,6 +89,7 @@ class ControlLoop {
   void PublishNext();
   void RunDeferred();
   void Tick();
+  void RecordEvents(const std::string& actor = "");
   void ReportDrains(const LiveState::DrainEvents& events) const;
   void WakeBy(absl::Time time);
   absl::Time NextTick(absl::Time now) const;
@@ -108,6 +113,8 @@ class ControlLoop {
   std::unique_ptr<HealthChecker> health_;
   bool watches_outliers_ = false;  // connects that fail have to be looked for
   DesiredState desired_;
+  EventLog events_;
+  EventTracker tracker_{&events_};
   const std::string epoch_;
   const absl::Time start_time_;
   const std::chrono::steady_clock::time_point steady_start_;

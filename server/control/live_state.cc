@@ -55,6 +55,9 @@ const LiveBackend* LiveState::FindBackend(const BackendKey& key) const {
 void LiveState::Commit(const DesiredState& before, const Change& change, Openings openings,
                        absl::Time now) {
   has_pending_ = true;
+  for (const auto& [name, op] : change.listeners) touched_.listeners.insert(name);
+  touched_.pools.insert(change.pools.begin(), change.pools.end());
+  touched_.backends.insert(touched_.backends.end(), change.backends.begin(), change.backends.end());
   for (const std::string& name : change.pools) {
     dirty_pools_.insert(name);
     if (change.next.FindPool(name) != nullptr) Pool(name).removed_in_seq = 0;
@@ -185,6 +188,12 @@ Publication LiveState::Take(uint64_t seq, const DesiredState& desired) {
                         .is_ejected = live.is_ejected};
       });
     }
+    // Who serves may change with the others, for all of them.
+    if (snapshot != nullptr &&
+        (pool.published == nullptr || pool.published->serving_tier() != snapshot->serving_tier() ||
+         pool.published->serving_priority() != snapshot->serving_priority())) {
+      touched_.whole_pools.insert(name);
+    }
     UpdateIndexBefore(pool, snapshot.get());
     if (snapshot != nullptr) {
       publication.pools.push_back(snapshot);
@@ -230,6 +239,7 @@ void LiveState::OnAcknowledged(uint64_t seq, const std::vector<ListenError>& err
       listener.error = fmt::format("{}; remove it and add it to try again",
                                    std::string(ErrnoToStatus(error.error, "listen").message()));
       listener.error_time = now;
+      touched_.listeners.insert(name);
       // Shards that could listen stop too: half a listener would hide the fault.
       CloseSockets(listener.id, listener.bound_address);
     }
@@ -253,6 +263,7 @@ LiveState::DrainEvents LiveState::Tick(absl::Time now) {
     LivePool& pool = pools_.at(key.first);
     LiveBackend& live = pool.backends.at(key.second);
     const uint32_t active = ActiveOf(live);
+    touched_.backends.push_back(key);
     live.had_sessions = live.had_sessions || active > 0;
     // Until all shards use the change, more sessions may come.
     const bool is_settled =

@@ -71,6 +71,15 @@ struct LiveListener {
   std::unique_ptr<ListenerLoad> load;
 };
 
+// What may look different from outside since it was taken last. A name may stand for nothing that
+// exists any more.
+struct Touched {
+  std::set<std::string> listeners;
+  std::set<std::string> pools;
+  std::set<std::string> whole_pools;  // with all of their backends
+  std::vector<BackendKey> backends;
+};
+
 class LiveState {
  public:
   explicit LiveState(DataPlane& data_plane) : data_plane_(data_plane) {}
@@ -130,6 +139,8 @@ class LiveState {
   void CloseListeners();
 
   // ---- Reading ----
+  // For whoever tells others what changed.
+  Touched TakeTouched() { return std::exchange(touched_, {}); }
   const std::map<std::string, LivePool>& pools() const { return pools_; }
   const LiveListener* FindListener(const std::string& name) const;
   const LiveBackend* FindBackend(const BackendKey& key) const;
@@ -194,6 +205,8 @@ class LiveState {
   std::set<std::string> leaving_pools_;  // removed, maybe not from the shards yet
   std::map<std::string, std::vector<Address>> joined_index_;  // by pool, for RepairIndexes()
   uint64_t acknowledged_seq_ = 0;
+
+  Touched touched_;
 
   std::map<ProbeId, BackendKey> probe_keys_;
   std::vector<ProbeTarget> probes_to_put_;

@@ -303,6 +303,7 @@ struct StateView {
   };
 
   uint64_t revision = 0;
+  uint64_t position = 0;  // of the last event that it contains
   std::vector<ListenerEntry> listeners;
   std::vector<PoolEntry> pools;
   std::vector<BackendEntry> backends;

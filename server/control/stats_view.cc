@@ -58,7 +58,7 @@ StatRow BackendRow(const StateView::BackendEntry& entry, const Backend& backend,
 
 std::vector<StatRow> BuildStats(const DesiredState& desired, const LiveState& live,
                                 const Filter& filter) {
-  const auto view = BuildView(desired, live, filter);
+  const auto view = BuildView(desired, live, ObjectFilter(filter));
   std::vector<StatRow> rows;
   rows.reserve(view->listeners.size() + view->pools.size() + view->backends.size());
   for (const StateView::ListenerEntry& entry : view->listeners) {
