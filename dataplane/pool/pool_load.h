@@ -20,7 +20,7 @@ namespace sidelb {
 // Raised by one shard, read by any thread.
 struct alignas(64) PoolCounters {
   Gauge active;      // sessions of this shard between their pick and their close
-  Peak peak_active;  // of all shards, as this one saw it after a pick
+  Peak peak_active;  // of `active`
   std::array<Counter, kCloseReasonCount> closes;  // of sessions that have no backend
 };
 
@@ -37,18 +37,25 @@ class PoolLoad {
     for (size_t i = 0; i < shard_count_; ++i) sum += counters[i].active.value();
     return sum;
   }
-  // A session of `shard` has picked a backend. That shard only. Two shards that pick in the
-  // same instant may not see each other, and the peak lacks one then.
+  // At most as high as the sum of what the shards had at their own peaks: to look at the other
+  // shards at each pick would cost more than a closer figure is worth. Any thread.
+  uint64_t peak_active() const {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < shard_count_; ++i) sum += counters[i].peak_active.value();
+    return sum;
+  }
+  // A session of `shard` has picked a backend. That shard only.
   void CountPick(size_t shard) {
     counters[shard].active.Add(1);
-    counters[shard].peak_active.Raise(active());
+    counters[shard].peak_active.Raise(counters[shard].active.value());
   }
   // It is about to give the backend's place back, after which the pool may go. That shard only.
   void CountLeave(size_t shard) { counters[shard].active.Sub(1); }
   // Lets the peaks of all shards begin anew, at the present count. Any thread.
   void ResetPeak() {
-    const uint64_t present = active();
-    for (size_t i = 0; i < shard_count_; ++i) counters[i].peak_active.Reset(present);
+    for (size_t i = 0; i < shard_count_; ++i) {
+      counters[i].peak_active.Reset(counters[i].active.value());
+    }
   }
 
   alignas(64) std::atomic<uint64_t> cursor{0};  // any shard, relaxed

@@ -35,7 +35,7 @@ StatRow PoolRow(const StateView::PoolEntry& entry, const PoolLoad& load,
               .name = entry.object->spec.name,
               .active = entry.status.active_connections,
               .totals = of_backends};
-  row.peak_active = PeakOf(load.counters, load.shard_count(), row.active);
+  row.peak_active = std::max(row.active, load.peak_active());
   row.totals.Add(load);
   return row;
 }
