@@ -34,6 +34,7 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr double kIdleLimitSeconds = 30;
+constexpr double kSettleSeconds = 2;
 
 struct Arguments {
   std::string proxy;
@@ -134,6 +135,9 @@ class Generator {
   }
 
   void Run(const Job& job) {
+    // What the scenario before has cut is no error of this one.
+    const auto limit = Clock::now() + Seconds(kSettleSeconds);
+    loop_.RunUntil([&] { return backend_.is_idle() || Clock::now() >= limit; });
     tally_ = Tally();
     backend_.set_service(ServiceOf(job.scenario));
     Clients::Options options{

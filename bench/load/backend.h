@@ -26,6 +26,7 @@ class Backend {
   Backend(EventLoop& loop, Tally& tally, const std::vector<Address>& addresses);
   ~Backend();
 
+  bool is_idle() const { return connections_.empty(); }
   // Of connections to come.
   void set_service(Service service) { service_ = service; }
 
