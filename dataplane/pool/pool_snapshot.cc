@@ -65,7 +65,7 @@ std::shared_ptr<const PoolSnapshot> PoolSnapshot::Build(PoolId id, Mode mode,
     std::copy_if(all.begin(), all.end(), std::back_inserter(snapshot->eligible_copy_), is_eligible);
     snapshot->eligible_ = snapshot->eligible_copy_;
   }
-  snapshot->picker_ = MakePicker(mode, snapshot->eligible_, load);
+  snapshot->picker_ = MakePicker(mode, snapshot->eligible_, all.size(), load);
   return snapshot;
 }
 
