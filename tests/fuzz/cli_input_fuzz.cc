@@ -1,4 +1,5 @@
 // Files of `apply`: a state or a request as JSON.
+#include <algorithm>
 #include <variant>
 
 #include "client/cli/compile_state.h"
@@ -7,6 +8,7 @@
 #include "client/cli/json_output.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mutate_message.h"
 
 using google::protobuf::util::MessageDifferencer;
 using sidelb::fuzz::Require;
@@ -21,13 +23,13 @@ void RequireUsageError(const absl::Status& status) {
 }
 
 void PlanState(const pb::State& state) {
-  const client::Arguments arguments;
   for (const bool adopts : {false, true}) {
-    const client::ApplyFileCommand command{.file = "-", .adopts = adopts};
-    client::CurrentState current;
-    current.state = state;
-    const auto plan = client::PlanApplyState(arguments, command, state, current);
-    if (!plan.ok()) RequireUsageError(plan.status());
+    for (const bool prunes : {false, true}) {
+      const client::ApplyFileCommand command{.file = "-", .prunes = prunes, .adopts = adopts};
+      const auto plan =
+          client::PlanApplyState({}, command, state, client::CurrentState{.state = state});
+      if (!plan.ok()) RequireUsageError(plan.status());
+    }
   }
 }
 
@@ -58,4 +60,24 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Require(MessageDifferencer::Equals(std::get<pb::State>(*again), exported), "and means the same",
           text);
   return 0;
+}
+
+extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
+
+// Half of the time a state is changed by its fields, so that there are more than syntax errors.
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size,
+                                          unsigned seed) {
+  sidelb::fuzz::Random random(seed);
+  if (random() % 2 == 0) return LLVMFuzzerMutate(data, size, max_size);
+  const auto input = client::ParseApplyInput("-", std::string(sidelb::fuzz::Text(data, size)));
+  if (!input.ok()) return LLVMFuzzerMutate(data, size, max_size);
+  std::string text;
+  const auto mutate = [&](auto message) {
+    sidelb::fuzz::MutateMessage(&message, random);
+    text = client::ToJson(message, client::JsonLayout::kLine, client::JsonFields::kSet);
+  };
+  std::visit(mutate, *input);
+  if (text.size() > max_size) return LLVMFuzzerMutate(data, size, max_size);
+  std::copy(text.begin(), text.end(), data);
+  return text.size();
 }
