@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "dataplane/pool/maglev.h"
+
 namespace sidelb {
 namespace {
 
@@ -49,6 +51,23 @@ bool PoolSnapshot::IsEligible(const Member& member) const {
 std::shared_ptr<const PoolSnapshot> PoolSnapshot::Build(PoolId id, Mode mode,
                                                         std::vector<Member> members, PoolLoad* load,
                                                         uint32_t panic_percent) {
+  auto snapshot = Prepare(id, mode, std::move(members), load, panic_percent);
+  snapshot->MakePicker();
+  return snapshot;
+}
+
+void PoolSnapshot::MakePicker() {
+  picker_ = sidelb::MakePicker(mode_, eligible_, members_.size(), load_);
+}
+
+bool PoolSnapshot::is_large() const {
+  const bool has_table = mode_ == Mode::kMaglev || mode_ == Mode::kSourceHash;
+  return has_table && MaglevTableSize(members_.size()) > MaglevTableSize(1);
+}
+
+std::shared_ptr<PoolSnapshot> PoolSnapshot::Prepare(PoolId id, Mode mode,
+                                                    std::vector<Member> members, PoolLoad* load,
+                                                    uint32_t panic_percent) {
   std::shared_ptr<PoolSnapshot> snapshot(new PoolSnapshot);
   snapshot->id_ = id;
   snapshot->mode_ = mode;
@@ -65,7 +84,6 @@ std::shared_ptr<const PoolSnapshot> PoolSnapshot::Build(PoolId id, Mode mode,
     std::copy_if(all.begin(), all.end(), std::back_inserter(snapshot->eligible_copy_), is_eligible);
     snapshot->eligible_ = snapshot->eligible_copy_;
   }
-  snapshot->picker_ = MakePicker(mode, snapshot->eligible_, all.size(), load);
   return snapshot;
 }
 

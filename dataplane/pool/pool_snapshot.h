@@ -41,6 +41,14 @@ class PoolSnapshot {
   static std::shared_ptr<const PoolSnapshot> Build(PoolId id, Mode mode,
                                                    std::vector<Member> members, PoolLoad* load,
                                                    uint32_t panic_percent = 0);
+  // Build() in two steps, for who must not wait: the second one may take tens of milliseconds
+  // (large tables of maglev) and may run on another thread. REQUIRES: nobody picks before it.
+  static std::shared_ptr<PoolSnapshot> Prepare(PoolId id, Mode mode, std::vector<Member> members,
+                                               PoolLoad* load, uint32_t panic_percent = 0);
+  void MakePicker();
+  // Whether MakePicker() takes long.
+  bool is_large() const;
+
   PoolSnapshot(const PoolSnapshot&) = delete;
   PoolSnapshot& operator=(const PoolSnapshot&) = delete;
 

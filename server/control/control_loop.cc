@@ -3,10 +3,12 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <future>
 #include <random>
 #include <utility>
 
 #include "fmt/format.h"
+#include "server/control/config_digest.h"
 #include "server/control/errors.h"
 #include "server/control/state_view.h"
 #include "spdlog/spdlog.h"
@@ -19,6 +21,7 @@ constexpr absl::Duration kWatchedTick = absl::Milliseconds(50);
 constexpr absl::Duration kUnwatchedTick = absl::Milliseconds(250);
 constexpr absl::Duration kOutlierTick = absl::Milliseconds(100);
 constexpr absl::Duration kLongestSleep = absl::Hours(1);
+constexpr absl::Duration kBetweenLargePools = absl::Milliseconds(200);
 constexpr absl::Duration kDefaultWait = absl::Seconds(5);
 constexpr absl::Duration kLongestDrainWait = absl::Hours(1);  // where no deadline ends it
 
@@ -63,7 +66,7 @@ absl::Status ControlLoop::Stopping() {
 
 absl::StatusOr<std::unique_ptr<ControlLoop>> ControlLoop::Start(
     const Controller::Options& options) {
-  std::unique_ptr<ControlLoop> loop(new ControlLoop);
+  std::unique_ptr<ControlLoop> loop(new ControlLoop(options.event_log_bytes));
   ControlLoop* const self = loop.get();
   absl::StatusOr<std::unique_ptr<DataPlane>> data_plane = DataPlane::Start(
       {.shards = options.shards,
@@ -88,9 +91,10 @@ absl::StatusOr<std::unique_ptr<ControlLoop>> ControlLoop::Start(
   return loop;
 }
 
-ControlLoop::ControlLoop()
+ControlLoop::ControlLoop(size_t event_log_bytes)
     : work_(boost::asio::make_work_guard(io_)),
       timer_(io_),
+      events_(event_log_bytes),
       epoch_(MakeEpoch()),
       start_time_(absl::Now()),
       steady_start_(std::chrono::steady_clock::now()) {
@@ -111,6 +115,16 @@ bool ControlLoop::Post(std::function<void()> function) {
 void ControlLoop::Stop() {
   if (!thread_.joinable()) return;
   health_->Stop();
+  // Only the control thread makes the builder: it is there, or never will be.
+  {
+    std::promise<void> is_built;
+    if (Post([&] {
+          if (builder_) builder_->join();
+          is_built.set_value();
+        })) {
+      is_built.get_future().wait();
+    }
+  }
   // First the shards: what waits may still see how they end.
   data_plane_->Stop();
   {
@@ -198,6 +212,7 @@ void ControlLoop::Commit(const ApplyRequest& request, Change change, LiveState::
   waiting.response.revision = desired_.revision;
   FollowProbes();
   PublishNext();
+  RecordEvents(request.owner);
   if (!Advance(&waiting, now)) {
     WakeBy(waiting.wait == WaitFor::kDrained ? std::min(waiting.deadline, now + kWatchedTick)
                                              : waiting.deadline);
@@ -221,8 +236,31 @@ void ControlLoop::PublishNext() {
     applied_revision_ = desired_.revision;
     return;
   }
+  const absl::Time now = Now();
+  // Changes that come faster than large tables should be built go into one.
+  if (now < large_built_ + kBetweenLargePools && live_->has_pending_large()) {
+    WakeBy(large_built_ + kBetweenLargePools);
+    return;
+  }
   is_publishing_ = true;
-  data_plane_->Publish(live_->Take(++seq_, desired_));
+  LiveState::Taken taken = live_->Take(++seq_, desired_, now);
+  if (taken.unfinished.empty()) {
+    data_plane_->Publish(std::move(taken.publication));
+    return;
+  }
+  large_built_ = now;
+  FinishElsewhere(std::move(taken));
+}
+
+// Makes the pickers that take long on another thread, so that control can answer meanwhile. What
+// comes meanwhile waits for the next publication, as it does for an acknowledgement.
+void ControlLoop::FinishElsewhere(LiveState::Taken taken) {
+  if (!builder_) builder_.emplace(1);
+  const auto shared = std::make_shared<LiveState::Taken>(std::move(taken));
+  boost::asio::post(*builder_, [this, shared] {
+    for (const auto& snapshot : shared->unfinished) snapshot->MakePicker();
+    Post([this, shared] { data_plane_->Publish(std::move(shared->publication)); });
+  });
 }
 
 // Tells the health checker what the last change means for it.
@@ -235,6 +273,7 @@ void ControlLoop::FollowProbes() {
 void ControlLoop::OnReports(std::vector<HealthReport> reports) {
   live_->OnReports(desired_, std::move(reports), Now());
   PublishNext();
+  RecordEvents();
 }
 
 void ControlLoop::OnApplied(uint64_t seq, uint64_t revision,
@@ -250,6 +289,11 @@ void ControlLoop::OnApplied(uint64_t seq, uint64_t revision,
   }
   RunDeferred();
   Tick();
+}
+
+void ControlLoop::RecordEvents(const std::string& actor) {
+  tracker_.Record(desired_, *live_, actor, Now());
+  WakeBy(tracker_.next_look());
 }
 
 // Whether `waiting` was answered.
@@ -309,7 +353,9 @@ void ControlLoop::CheckWaiting(absl::Time now) {
 // Whether `read` was answered.
 bool ControlLoop::Advance(WaitingRead* read, absl::Time now) {
   if (desired_.revision >= read->min_revision) {
-    read->callback(BuildView(desired_, *live_, read->filter));
+    auto view = BuildView(desired_, *live_, ObjectFilter(read->filter));
+    view->position = events_.head();
+    read->callback(std::move(view));
     return true;
   }
   if (now < read->deadline) return false;
@@ -331,7 +377,7 @@ void ControlLoop::CheckReads(absl::Time now) {
 
 // When Tick() has something to do, unless an acknowledgement comes before.
 absl::Time ControlLoop::NextTick(absl::Time now) const {
-  absl::Time next = live_->next_deadline();
+  absl::Time next = std::min(live_->next_deadline(), tracker_.next_look());
   bool is_watched = !drains_.empty();
   for (const Waiting& waiting : waiting_) {
     next = std::min(next, waiting.deadline);
@@ -369,6 +415,7 @@ void ControlLoop::Tick() {
   ReportDrains(live_->Tick(now));
   FollowProbes();
   PublishNext();
+  RecordEvents();
   CheckWaiting(now);
   CheckReads(now);
   CheckDraining(now);
@@ -417,6 +464,24 @@ void ControlLoop::GetState(Filter filter, uint64_t min_revision, absl::Time dead
   if (Advance(&read, Now())) return;
   WakeBy(read.deadline);
   waiting_reads_.push_back(std::move(read));
+}
+
+Subscription ControlLoop::Subscribe(const Filter& selected, bool with_view) const {
+  const ObjectFilter filter(selected);
+  Subscription subscription{.position = events_.head(), .revision = desired_.revision};
+  const bool needs_digest = !filter.is_all() && !filter.depends_on_state();
+  std::shared_ptr<StateView> view;
+  if (with_view || needs_digest) {
+    view = BuildView(desired_, *live_, filter);
+    view->position = subscription.position;
+  }
+  if (needs_digest) {
+    subscription.digest = DigestOf(*view);
+  } else if (filter.is_all()) {
+    subscription.digest = tracker_.digest();
+  }
+  if (with_view) subscription.view = std::move(view);
+  return subscription;
 }
 
 Info ControlLoop::GetInfo() const {

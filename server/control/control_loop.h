@@ -8,12 +8,14 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <deque>
 #include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,6 +23,8 @@
 #include "dataplane/dataplane.h"
 #include "server/control/batch.h"
 #include "server/control/controller.h"
+#include "server/control/event_log.h"
+#include "server/control/event_tracker.h"
 #include "server/control/live_state.h"
 
 namespace sidelb::control {
@@ -41,6 +45,8 @@ class ControlLoop {
   void GetState(Filter filter, uint64_t min_revision, absl::Time deadline,
                 Controller::StateCallback callback);
   Info GetInfo() const;
+  Subscription Subscribe(const Filter& filter, bool with_view) const;
+  EventLog& events() { return events_; }  // any thread
   void Drain(absl::Duration timeout, std::function<void(uint64_t)> callback);
 
  private:
@@ -70,7 +76,7 @@ class ControlLoop {
     std::function<void(uint64_t)> callback;
   };
 
-  ControlLoop();
+  explicit ControlLoop(size_t event_log_bytes);
   // Wall-clock time that no one can set: deadlines keep their length.
   absl::Time Now() const;
   absl::Time FromWallClock(absl::Time deadline) const;
@@ -82,8 +88,10 @@ class ControlLoop {
   void OnReports(std::vector<HealthReport> reports);
   void FollowProbes();
   void PublishNext();
+  void FinishElsewhere(LiveState::Taken taken);
   void RunDeferred();
   void Tick();
+  void RecordEvents(const std::string& actor = "");
   void ReportDrains(const LiveState::DrainEvents& events) const;
   void WakeBy(absl::Time time);
   absl::Time NextTick(absl::Time now) const;
@@ -107,17 +115,21 @@ class ControlLoop {
   std::unique_ptr<HealthChecker> health_;
   bool watches_outliers_ = false;  // connects that fail have to be looked for
   DesiredState desired_;
+  EventLog events_;
+  EventTracker tracker_{&events_};
   const std::string epoch_;
   const absl::Time start_time_;
   const std::chrono::steady_clock::time_point steady_start_;
   ServerState state_ = ServerState::kStarting;
   uint64_t seq_ = 0;
   bool is_publishing_ = false;
+  absl::Time large_built_ = absl::InfinitePast();  // when the last large pool began to be built
   uint64_t applied_revision_ = 0;
   std::list<Waiting> waiting_;
   std::list<WaitingRead> waiting_reads_;
   std::deque<Deferred> deferred_;  // in order; while there is one, later ones line up behind
   std::vector<Draining> drains_;
+  std::optional<boost::asio::thread_pool> builder_;  // from the first large pool on
   std::mutex post_mutex_;
   bool is_closed_ = false;  // guarded by post_mutex_: nothing more is posted
   std::thread thread_;

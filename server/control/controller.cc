@@ -47,6 +47,14 @@ void Controller::GetInfo(InfoCallback callback) {
   if (!posted) callback(Info{.state = ServerState::kDraining});
 }
 
+void Controller::Subscribe(Filter filter, bool with_view, SubscribeCallback callback) {
+  const bool posted = loop_->Post([loop = loop_.get(), filter = std::move(filter), with_view,
+                                   callback] { callback(loop->Subscribe(filter, with_view)); });
+  if (!posted) callback(std::nullopt);
+}
+
+EventLog& Controller::events() { return loop_->events(); }
+
 void Controller::Drain(absl::Duration timeout,
                        std::function<void(uint64_t sessions_left)> callback) {
   const bool posted =

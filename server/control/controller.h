@@ -9,9 +9,11 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/control/event_log.h"
 #include "server/control/model.h"
 
 namespace sidelb::control {
@@ -23,9 +25,11 @@ class Controller {
   struct Options {
     size_t shards = 1;
     uint64_t max_connections = 0;  // 0 = from RLIMIT_NOFILE
+    size_t event_log_bytes = EventLog::kMaxBytes;
   };
   using ApplyCallback = std::function<void(absl::StatusOr<ApplyResponse>)>;
   using StateCallback = std::function<void(absl::StatusOr<std::shared_ptr<const StateView>>)>;
+  using SubscribeCallback = std::function<void(std::optional<Subscription>)>;
   using InfoCallback = std::function<void(Info)>;
 
   // Starts the shards and the control thread.
@@ -43,6 +47,12 @@ class Controller {
   void GetState(Filter filter, uint64_t min_revision, absl::Time deadline, StateCallback callback);
 
   void GetInfo(InfoCallback callback);
+
+  // Where a watch may begin now, with what is there (`with_view`) or without. nullopt after Stop().
+  void Subscribe(Filter filter, bool with_view, SubscribeCallback callback);
+
+  // What happens from there on. Lives as long as the controller.
+  EventLog& events();
 
   // From now on writes are refused (UNAVAILABLE, SERVER_DRAINING), listeners close after what is
   // queued, and sessions may end by themselves until `timeout`. Calls back when none is left or the

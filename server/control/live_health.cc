@@ -126,6 +126,7 @@ void LiveState::SyncProbes(const DesiredState& desired, const std::string& name)
   if (!AreEqual(settings.get(), pool.probe.get())) {
     pool.probe = std::move(settings);
     dirty_pools_.insert(name);  // health may be forgotten
+    touched_.whole_pools.insert(name);
     has_pending_ = true;
   }
   for (auto& [address, live] : pool.backends) {
@@ -160,6 +161,7 @@ void LiveState::OnReports(const DesiredState& desired, std::vector<HealthReport>
     LiveBackend& live = pools_.at(key->second.first).backends.at(key->second.second);
     const Health before = std::exchange(live.health, report.health);
     live.report = std::move(report);
+    touched_.backends.push_back(key->second);
     if (before == live.health) continue;
     live.state_change_time = now;
     dirty_pools_.insert(key->second.first);
@@ -211,6 +213,7 @@ bool LiveState::CheckOutliers(const DesiredState& desired, absl::Time now) {
       const auto until =
           pool.outliers.EjectedUntilMs(reinterpret_cast<uintptr_t>(live.backend.get()));
       if (live.is_ejected == until.has_value()) continue;
+      touched_.backends.emplace_back(name, address);
       live.is_ejected = until.has_value();
       live.ejected_until.reset();
       live.state_change_time = now;

@@ -4,6 +4,7 @@
 
 #include "dataplane/base/status.h"
 #include "fmt/format.h"
+#include "server/control/slow_start.h"
 #include "server/control/snapshot_builder.h"
 
 namespace sidelb::control {
@@ -48,6 +49,9 @@ const LiveBackend* LiveState::FindBackend(const BackendKey& key) const {
 void LiveState::Commit(const DesiredState& before, const Change& change, Openings openings,
                        absl::Time now) {
   has_pending_ = true;
+  for (const auto& [name, op] : change.listeners) touched_.listeners.insert(name);
+  touched_.pools.insert(change.pools.begin(), change.pools.end());
+  touched_.backends.insert(touched_.backends.end(), change.backends.begin(), change.backends.end());
   for (const std::string& name : change.pools) {
     dirty_pools_.insert(name);
     if (change.next.FindPool(name) != nullptr) Pool(name).removed_in_seq = 0;
@@ -159,24 +163,88 @@ void LiveState::CommitBackend(const DesiredState& before, const Change& change,
 
 // ---- Publications ----
 
-Publication LiveState::Take(uint64_t seq, const DesiredState& desired) {
-  Publication publication;
+// The snapshot of a pool, still without its picker.
+std::shared_ptr<PoolSnapshot> LiveState::BuildPool(const std::string& name,
+                                                   const DesiredPool& wanted, absl::Time now) {
+  LivePool& pool = Pool(name);
+  const PoolSpec& spec = wanted.object->spec;
+  const Mode mode = EffectiveMode(spec);
+  // A table that follows a growing weight would move clients again and again.
+  const bool is_hashed = mode == Mode::kMaglev || mode == Mode::kSourceHash;
+  const absl::Duration slow_start =
+      is_hashed ? absl::ZeroDuration() : spec.slow_start.value_or(absl::ZeroDuration());
+  // Who has begun to serve, and whether weights have to be scaled.
+  absl::Duration next_step = absl::InfiniteDuration();
+  uint32_t largest = 0;
+  for (const auto& [address, object] : wanted.backends) {
+    LiveBackend& live = pool.backends.at(address);
+    const Health health = EffectiveHealth(*object, live);
+    const bool can_serve =
+        EffectiveAdminState(object->effective) == AdminState::kEnabled && !live.is_ejected &&
+        (health == Health::kHealthy || (health == Health::kUnknown && live.probe_id == 0));
+    if (can_serve && !live.could_serve) live.serving_since = now;
+    live.could_serve = can_serve;
+    largest = std::max(largest, EffectiveWeight(object->effective));
+    if (can_serve) {
+      next_step = std::min(next_step, TimeToNextStep(now - live.serving_since, slow_start));
+    }
+  }
+  const bool is_ramping = next_step != absl::InfiniteDuration();
+  if (is_ramping) {
+    slow_starts_[name] = now + next_step;
+    next_deadline_ = std::min(next_deadline_, now + next_step);
+  } else {
+    slow_starts_.erase(name);
+  }
+  const uint32_t scale = is_ramping ? RampScale(largest) : 1;
+  // Both are sorted by address, and all that is wanted lives.
+  auto next = pool.backends.begin();
+  return BuildSnapshot(pool.id, wanted, pool.load.get(), [&](const BackendObject& object) {
+    while (!(next->first == object.address)) ++next;
+    LiveBackend& live = next->second;
+    const uint32_t weight = EffectiveWeight(object.effective) * scale;
+    const uint32_t in_force =
+        live.could_serve ? RampedWeight(weight, now - live.serving_since, slow_start) : weight;
+    live.weight_in_force = std::max(in_force / scale, std::min(in_force, 1u));
+    return Observed{.backend = live.backend.get(),
+                    .health = EffectiveHealth(object, live),
+                    .is_ejected = live.is_ejected,
+                    .weight = in_force};
+  });
+}
+
+bool LiveState::has_pending_large() const {
+  return std::any_of(dirty_pools_.begin(), dirty_pools_.end(), [this](const std::string& name) {
+    const auto pool = pools_.find(name);
+    return pool != pools_.end() && pool->second.published != nullptr &&
+           pool->second.published->is_large();
+  });
+}
+
+LiveState::Taken LiveState::Take(uint64_t seq, const DesiredState& desired, absl::Time now) {
+  Taken taken;
+  Publication& publication = taken.publication;
   publication.seq = seq;
   publication.revision = desired.revision;
   for (const std::string& name : dirty_pools_) {
     LivePool& pool = Pool(name);
     const DesiredPool* wanted = desired.FindPool(name);
-    std::shared_ptr<const PoolSnapshot> snapshot;
+    std::shared_ptr<PoolSnapshot> snapshot;
     if (wanted != nullptr) {
-      // Both are sorted by address, and all that is wanted lives.
-      auto next = pool.backends.begin();
-      snapshot = BuildSnapshot(pool.id, *wanted, pool.load.get(), [&](const BackendObject& object) {
-        while (!(next->first == object.address)) ++next;
-        const LiveBackend& live = next->second;
-        return Observed{.backend = live.backend.get(),
-                        .health = EffectiveHealth(object, live),
-                        .is_ejected = live.is_ejected};
-      });
+      snapshot = BuildPool(name, *wanted, now);
+      if (snapshot->is_large()) {
+        taken.unfinished.push_back(snapshot);
+      } else {
+        snapshot->MakePicker();
+      }
+    } else {
+      slow_starts_.erase(name);
+    }
+    // Who serves may change with the others, for all of them.
+    if (snapshot != nullptr &&
+        (pool.published == nullptr || pool.published->serving_tier() != snapshot->serving_tier() ||
+         pool.published->serving_priority() != snapshot->serving_priority())) {
+      touched_.whole_pools.insert(name);
     }
     UpdateIndexBefore(pool, snapshot.get());
     if (snapshot != nullptr) {
@@ -206,7 +274,7 @@ Publication LiveState::Take(uint64_t seq, const DesiredState& desired) {
   publication.listeners = std::exchange(listener_changes_, {});
   in_flight_pools_ = std::exchange(dirty_pools_, {});
   has_pending_ = false;
-  return publication;
+  return taken;
 }
 
 void LiveState::OnAcknowledged(uint64_t seq, const std::vector<ListenError>& errors,
@@ -223,6 +291,7 @@ void LiveState::OnAcknowledged(uint64_t seq, const std::vector<ListenError>& err
       listener.error = fmt::format("{}; remove it and add it to try again",
                                    std::string(ErrnoToStatus(error.error, "listen").message()));
       listener.error_time = now;
+      touched_.listeners.insert(name);
       // Shards that could listen stop too: half a listener would hide the fault.
       CloseSockets(listener.id, listener.bound_address);
     }
@@ -241,11 +310,20 @@ bool LiveState::IsFree(const BackendKey& key, const LiveBackend& live) const {
 LiveState::DrainEvents LiveState::Tick(absl::Time now) {
   DrainEvents events;
   next_deadline_ = absl::InfiniteFuture();
+  for (const auto& [name, step] : slow_starts_) {
+    if (step <= now) {
+      dirty_pools_.insert(name);
+      has_pending_ = true;
+    } else {
+      next_deadline_ = std::min(next_deadline_, step);
+    }
+  }
   for (auto it = draining_.begin(); it != draining_.end();) {
     const BackendKey& key = *it;
     LivePool& pool = pools_.at(key.first);
     LiveBackend& live = pool.backends.at(key.second);
     const uint32_t active = ActiveOf(live);
+    touched_.backends.push_back(key);
     live.had_sessions = live.had_sessions || active > 0;
     // Until all shards use the change, more sessions may come.
     const bool is_settled =

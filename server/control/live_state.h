@@ -42,7 +42,10 @@ struct LiveBackend {
   uint64_t named_in_seq = 0;    // the last publication with a BackendChange for it
   // When the sessions left are reset.
   std::optional<absl::Time> drain_deadline;
-  bool had_sessions = false;  // when it was seen draining: its end is worth a line in the log
+  bool could_serve = false;      // in the last publication
+  absl::Time serving_since;      // when it began to
+  uint32_t weight_in_force = 0;  // after slow start
+  bool had_sessions = false;     // when it was seen draining: its end is worth a line in the log
   absl::Time state_change_time;
 };
 
@@ -66,6 +69,15 @@ struct LiveListener {
   std::string error;
   absl::Time error_time;
   std::unique_ptr<ListenerLoad> load;
+};
+
+// What may look different from outside since it was taken last. A name may stand for nothing that
+// exists any more.
+struct Touched {
+  std::set<std::string> listeners;
+  std::set<std::string> pools;
+  std::set<std::string> whole_pools;  // with all of their backends
+  std::vector<BackendKey> backends;
 };
 
 class LiveState {
@@ -94,7 +106,14 @@ class LiveState {
 
   // ---- Publications ----
   bool has_pending() const { return has_pending_; }
-  Publication Take(uint64_t seq, const DesiredState& desired);
+  // Whether the next publication has a pool whose picker takes long to make.
+  bool has_pending_large() const;
+  struct Taken {
+    Publication publication;
+    // Those of its snapshots that have no picker yet, because it takes long to make.
+    std::vector<std::shared_ptr<PoolSnapshot>> unfinished;
+  };
+  Taken Take(uint64_t seq, const DesiredState& desired, absl::Time now);
   void OnAcknowledged(uint64_t seq, const std::vector<ListenError>& errors, absl::Time now);
 
   // ---- Time ----
@@ -112,7 +131,8 @@ class LiveState {
   bool needs_tick() const {
     return !draining_.empty() || !retired_.empty() || !joined_index_.empty();
   }
-  // Not later than the next deadline of a drain; InfiniteFuture() when there is none.
+  // Not later than the next deadline of a drain or step of a slow start; InfiniteFuture() when
+  // there is none.
   absl::Time next_deadline() const { return next_deadline_; }
 
   // ---- Health (live_health.cc) ----
@@ -127,6 +147,8 @@ class LiveState {
   void CloseListeners();
 
   // ---- Reading ----
+  // For whoever tells others what changed.
+  Touched TakeTouched() { return std::exchange(touched_, {}); }
   const std::map<std::string, LivePool>& pools() const { return pools_; }
   const LiveListener* FindListener(const std::string& name) const;
   const LiveBackend* FindBackend(const BackendKey& key) const;
@@ -160,6 +182,9 @@ class LiveState {
   LivePool& Pool(const std::string& name);
   bool IsFree(const BackendKey& key, const LiveBackend& live) const;
 
+  std::shared_ptr<PoolSnapshot> BuildPool(const std::string& name, const DesiredPool& wanted,
+                                          absl::Time now);
+
   // live_index.cc
   void UpdateIndexBefore(LivePool& pool, const PoolSnapshot* next);
   void UpdateIndexAfter(const std::string& name, LivePool& pool);
@@ -188,9 +213,12 @@ class LiveState {
   std::vector<ListenerChange> listener_changes_;
   std::map<BackendKey, BackendChange> backend_changes_;
   std::set<std::string> in_flight_pools_;
-  std::set<std::string> leaving_pools_;  // removed, maybe not from the shards yet
+  std::map<std::string, absl::Time> slow_starts_;  // pools, and when the next step is due
+  std::set<std::string> leaving_pools_;            // removed, maybe not from the shards yet
   std::map<std::string, std::vector<Address>> joined_index_;  // by pool, for RepairIndexes()
   uint64_t acknowledged_seq_ = 0;
+
+  Touched touched_;
 
   std::map<ProbeId, BackendKey> probe_keys_;
   std::vector<ProbeTarget> probes_to_put_;

@@ -83,6 +83,7 @@ struct PoolSpec {
   std::optional<DrainSpec> drain;
   std::optional<HealthCheckSpec> health_check;
   uint32_t panic_percent = 0;                       // 0 = never
+  std::optional<absl::Duration> slow_start;         // off; also 0 s
   std::optional<absl::Duration> ejection_time;      // 10 s, times the ejections in a row
   std::optional<absl::Duration> max_ejection_time;  // 300 s
   std::optional<uint32_t> max_ejection_percent;     // 50
@@ -303,6 +304,7 @@ struct StateView {
   };
 
   uint64_t revision = 0;
+  uint64_t position = 0;  // of the last event that it contains
   std::vector<ListenerEntry> listeners;
   std::vector<PoolEntry> pools;
   std::vector<BackendEntry> backends;

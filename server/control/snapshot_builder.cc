@@ -7,7 +7,7 @@
 
 namespace sidelb::control {
 
-std::shared_ptr<const PoolSnapshot> BuildSnapshot(
+std::shared_ptr<PoolSnapshot> BuildSnapshot(
     PoolId id, const DesiredPool& pool, PoolLoad* load,
     absl::FunctionRef<Observed(const BackendObject&)> observe) {
   std::vector<std::pair<uint64_t, Member>> ordered;
@@ -19,7 +19,7 @@ std::shared_ptr<const PoolSnapshot> BuildSnapshot(
     is_sorted = is_sorted && (ordered.empty() || ordered.back().first < order);
     ordered.emplace_back(order,
                          Member{.address = address,
-                                .weight = EffectiveWeight(backend->effective),
+                                .weight = observed.weight,
                                 .backend = observed.backend,
                                 .max_connections = backend->effective.max_connections,
                                 .admin_state = EffectiveAdminState(backend->effective),
@@ -36,8 +36,8 @@ std::shared_ptr<const PoolSnapshot> BuildSnapshot(
   std::vector<Member> members;
   members.reserve(ordered.size());
   for (uint32_t i : order) members.push_back(ordered[i].second);
-  return PoolSnapshot::Build(id, EffectiveMode(pool.object->spec), std::move(members), load,
-                             pool.object->spec.panic_percent);
+  return PoolSnapshot::Prepare(id, EffectiveMode(pool.object->spec), std::move(members), load,
+                               pool.object->spec.panic_percent);
 }
 
 }  // namespace sidelb::control

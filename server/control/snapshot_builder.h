@@ -16,11 +16,12 @@ struct Observed {
   Backend* backend = nullptr;
   Health health = Health::kUnknown;
   bool is_ejected = false;
+  uint32_t weight = 0;
 };
 
 // Members are in the order of their first claims, so that round-robin visits backends in the order
 // in which they were added. `observe` is asked in the order of the addresses.
-std::shared_ptr<const PoolSnapshot> BuildSnapshot(
+std::shared_ptr<PoolSnapshot> BuildSnapshot(
     PoolId id, const DesiredPool& pool, PoolLoad* load,
     absl::FunctionRef<Observed(const BackendObject&)> observe);
 

@@ -1,17 +1,8 @@
 #include "server/control/state_view.h"
 
-#include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
-
 namespace sidelb::control {
-namespace {
-
-template <typename T>
-bool Allows(const std::vector<T>& wanted, const T& value) {
-  return wanted.empty() || std::find(wanted.begin(), wanted.end(), value) != wanted.end();
-}
 
 ListenerStatus StatusOf(const LiveListener* live) {
   ListenerStatus status;
@@ -48,7 +39,7 @@ BackendStatus StatusOf(const BackendObject& object, const LiveBackend& live, con
                                .health = status.health,
                                .is_ejected = live.is_ejected,
                                .weight = EffectiveWeight(object.effective)};
-  status.effective_weight = input.weight;
+  status.effective_weight = pool.published == nullptr ? input.weight : live.weight_in_force;
   const uint8_t tier = pool.published == nullptr ? 1 : pool.published->serving_tier();
   status.ineligible_reason = WhyIneligible(input, tier);
   if (status.ineligible_reason == IneligibleReason::kNone && pool.published != nullptr &&
@@ -80,88 +71,64 @@ BackendStatus StatusOf(const BackendObject& object, const LiveBackend& live, con
   return status;
 }
 
-// One that is removed is no part of the pool any more; its last sessions are.
-void Count(const BackendStatus& backend, PoolStatus* pool) {
-  pool->active_connections += backend.active_connections;
-  if (backend.state != BackendState::kRemoving) ++pool->total;
-  switch (backend.state) {
+void CountBackend(BackendState state, int change, PoolStatus* pool) {
+  const auto add = [change](uint32_t* count) { *count += static_cast<uint32_t>(change); };
+  if (state != BackendState::kRemoving) add(&pool->total);
+  switch (state) {
     case BackendState::kServing:
     case BackendState::kWarming:
-      ++pool->serving;
-      break;
+      return add(&pool->serving);
     case BackendState::kDraining:
-      ++pool->draining;
-      break;
+      return add(&pool->draining);
     case BackendState::kRemoving:
-      break;
+      return;
     case BackendState::kUnhealthy:
-      ++pool->unhealthy;
-      break;
+      return add(&pool->unhealthy);
     case BackendState::kDisabled:
-      ++pool->disabled;
-      break;
+      return add(&pool->disabled);
   }
 }
 
-// A selector whose addresses are looked up, not searched: there may be as many as backends.
-class BackendFilter {
- public:
-  explicit BackendFilter(const Filter& filter)
-      : states_(filter.states), selector_(filter.backends.value_or(Selector{})) {
-    addresses_.insert(selector_.addresses.begin(), selector_.addresses.end());
-    selector_.addresses.clear();
-  }
-  bool Allows(const BackendObject& backend, BackendState state) const {
-    if (!states_.empty() && std::find(states_.begin(), states_.end(), state) == states_.end()) {
-      return false;
-    }
-    return (addresses_.empty() || addresses_.contains(backend.address)) &&
-           Matches(selector_, backend);
-  }
+void FillServing(const LivePool& pool, PoolStatus* status) {
+  if (pool.published == nullptr || pool.backends.empty()) return;
+  status->is_in_panic = pool.published->is_in_panic();
+  const uint8_t priority = pool.published->serving_priority();
+  status->active_priority = priority == UINT8_MAX ? 0 : priority;
+}
 
- private:
-  const std::vector<BackendState>& states_;
-  Selector selector_;
-  absl::flat_hash_set<Address> addresses_;
-};
+std::shared_ptr<const BackendObject> ObjectOf(const DesiredPool* pool, const Address& address,
+                                              const LiveBackend& live) {
+  if (live.removing != nullptr || pool == nullptr) return live.removing;
+  const auto found = pool->backends.find(address);
+  return found == pool->backends.end() ? nullptr : found->second;
+}
 
-}  // namespace
-
-std::shared_ptr<const StateView> BuildView(const DesiredState& desired, const LiveState& live,
-                                           const Filter& filter) {
+std::shared_ptr<StateView> BuildView(const DesiredState& desired, const LiveState& live,
+                                     const ObjectFilter& filter) {
   auto view = std::make_shared<StateView>();
   view->revision = desired.revision;
-  if (filter.with_listeners) {
-    for (const auto& [name, listener] : desired.listeners) {
-      if (!Allows(filter.listeners, name) || !Allows(filter.pools, listener->spec.pool)) continue;
-      view->listeners.push_back({listener, StatusOf(live.FindListener(name))});
-    }
+  for (const auto& [name, listener] : desired.listeners) {
+    if (!filter.Allows(*listener)) continue;
+    view->listeners.push_back({listener, StatusOf(live.FindListener(name))});
   }
-  const BackendFilter backends(filter);
   // By name over the pools that are wanted and those whose last backends drain.
   for (const auto& [name, live_pool] : live.pools()) {
-    if (!Allows(filter.pools, name)) continue;
+    if (!filter.AllowsPool(name)) continue;
     const DesiredPool* pool = desired.FindPool(name);
     PoolStatus pool_status;
-    if (live_pool.published != nullptr && !live_pool.backends.empty()) {
-      pool_status.is_in_panic = live_pool.published->is_in_panic();
-      const uint8_t priority = live_pool.published->serving_priority();
-      pool_status.active_priority = priority == UINT8_MAX ? 0 : priority;
-    }
+    FillServing(live_pool, &pool_status);
     for (const auto& [address, backend] : live_pool.backends) {
-      std::shared_ptr<const BackendObject> object = backend.removing;
-      if (object == nullptr) {
-        if (pool == nullptr) continue;
-        const auto found = pool->backends.find(address);
-        if (found == pool->backends.end()) continue;
-        object = found->second;
-      }
-      const BackendStatus status = StatusOf(*object, backend, live_pool);
-      Count(status, &pool_status);
-      if (!filter.with_backends || !backends.Allows(*object, status.state)) continue;
-      view->backends.push_back({std::move(object), status});
+      std::shared_ptr<const BackendObject> object = ObjectOf(pool, address, backend);
+      if (object == nullptr) continue;
+      BackendStatus status = StatusOf(*object, backend, live_pool);
+      pool_status.active_connections += status.active_connections;
+      CountBackend(status.state, 1, &pool_status);
+      if (!filter.Allows(*object, status.state)) continue;
+      view->backends.push_back({std::move(object), std::move(status)});
     }
-    if (pool != nullptr && filter.with_pools) view->pools.push_back({pool->object, pool_status});
+    if (pool != nullptr && filter.Allows(*pool->object)) {
+      view->pools.push_back({pool->object, pool_status});
+    }
   }
   return view;
 }

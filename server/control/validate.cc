@@ -189,6 +189,8 @@ absl::Status ValidatePool(const PoolSpec& spec, const std::string& path) {
   }
   auto status = ValidateDuration(spec.ejection_time, false, path + ".ejection_time");
   if (!status.ok()) return status;
+  status = ValidateDuration(spec.slow_start, true, path + ".slow_start");
+  if (!status.ok()) return status;
   status = ValidateDuration(spec.max_ejection_time, false, path + ".max_ejection_time");
   if (!status.ok()) return status;
   return spec.drain.has_value() ? ValidateDrain(*spec.drain, path + ".drain") : absl::OkStatus();

@@ -49,21 +49,18 @@ grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context, std::stri
   return reactor;
 }
 
-// A stream that ends before it begins.
-class RefusedWatch final : public grpc::ServerWriteReactor<pb::WatchResponse> {
- public:
-  explicit RefusedWatch(const grpc::Status& status) { Finish(status); }
-
- private:
-  void OnDone() override { delete this; }
-};
-
 }  // namespace
 
-ControlService::ControlService(control::Controller* controller, Identity identity)
-    : controller_(controller), identity_(std::move(identity)) {}
+ControlService::ControlService(control::Controller* controller, Identity identity,
+                               WatchHub::Options watches)
+    : controller_(controller),
+      identity_(std::move(identity)),
+      watches_(controller, identity_.epoch, watches) {}
 
-void ControlService::Stop() { calls_.FinishAll(ToGrpcStatus(DrainingError())); }
+void ControlService::Stop(absl::Duration grace) {
+  watches_.Stop(grace);
+  calls_.FinishAll(ToGrpcStatus(DrainingError()));
+}
 
 grpc::ServerUnaryReactor* ControlService::Apply(grpc::CallbackServerContext* context,
                                                 const pb::ApplyRequest* request,
@@ -149,6 +146,7 @@ grpc::ServerUnaryReactor* ControlService::GetInfo(grpc::CallbackServerContext*,
     limits->set_max_backends(control::kMaxBackends);
     limits->set_max_ops(control::kMaxOps);
     limits->set_max_message_bytes(kMaxMessageBytes);
+    limits->set_max_watches(kMaxWatches);
     pb::Store* store = response->mutable_store();
     store->set_kind("memory");
     store->set_connected(true);
@@ -158,9 +156,9 @@ grpc::ServerUnaryReactor* ControlService::GetInfo(grpc::CallbackServerContext*,
   return call.get();
 }
 
-grpc::ServerWriteReactor<pb::WatchResponse>* ControlService::Watch(grpc::CallbackServerContext*,
-                                                                   const pb::WatchRequest*) {
-  return new RefusedWatch(ToGrpcStatus(RpcNotBuilt("Watch")));
+grpc::ServerWriteReactor<grpc::ByteBuffer>* ControlService::Watch(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return watches_.Start(context, request);
 }
 
 grpc::ServerUnaryReactor* ControlService::RenewLease(grpc::CallbackServerContext* context,

@@ -12,6 +12,7 @@
 #include "server/control/controller.h"
 #include "server/rpc/pending_calls.h"
 #include "server/rpc/state_pages.h"
+#include "server/rpc/watch_hub.h"
 #include "sidelb/v1/control.grpc.pb.h"
 
 namespace sidelb::rpc {
@@ -23,12 +24,26 @@ struct Identity {
   std::string epoch;        // as in control::Info
 };
 
-class ControlService final : public pb::ControlService::CallbackService {
- public:
-  ControlService(control::Controller* controller, Identity identity);
+// The unary calls by messages, Watch by bytes, which the hub encodes once for many.
+using ControlServiceBase = pb::ControlService::WithCallbackMethod_Apply<
+    pb::ControlService::WithCallbackMethod_GetState<pb::ControlService::WithRawCallbackMethod_Watch<
+        pb::ControlService::WithCallbackMethod_RenewLease<
+            pb::ControlService::WithCallbackMethod_GetStats<
+                pb::ControlService::WithCallbackMethod_GetInfo<
+                    pb::ControlService::WithCallbackMethod_ListAudit<
+                        pb::ControlService::WithCallbackMethod_Shutdown<
+                            pb::ControlService::Service>>>>>>>>;
 
-  // Ends all calls under way, and those to come, with UNAVAILABLE (SERVER_DRAINING).
-  void Stop();
+class ControlService final : public ControlServiceBase {
+ public:
+  ControlService(control::Controller* controller, Identity identity,
+                 WatchHub::Options watches = WatchHub::Options());
+
+  // Ends all calls under way, and those to come, with UNAVAILABLE (SERVER_DRAINING); watches are
+  // told that the server goes away within `grace`.
+  void Stop(absl::Duration grace);
+
+  size_t watch_count() const { return watches_.count(); }  // any thread
 
   grpc::ServerUnaryReactor* Apply(grpc::CallbackServerContext* context,
                                   const pb::ApplyRequest* request,
@@ -40,8 +55,8 @@ class ControlService final : public pb::ControlService::CallbackService {
                                     const pb::GetInfoRequest* request,
                                     pb::GetInfoResponse* response) override;
 
-  grpc::ServerWriteReactor<pb::WatchResponse>* Watch(grpc::CallbackServerContext* context,
-                                                     const pb::WatchRequest* request) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Watch(grpc::CallbackServerContext* context,
+                                                    const grpc::ByteBuffer* request) override;
   grpc::ServerUnaryReactor* RenewLease(grpc::CallbackServerContext* context,
                                        const pb::RenewLeaseRequest* request,
                                        pb::RenewLeaseResponse* response) override;
@@ -64,6 +79,7 @@ class ControlService final : public pb::ControlService::CallbackService {
   const Identity identity_;
   StatePages pages_;
   PendingCalls calls_;
+  WatchHub watches_;
 };
 
 }  // namespace sidelb::rpc

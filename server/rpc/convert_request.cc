@@ -15,6 +15,9 @@ namespace {
 
 constexpr std::string_view kDefaultOwner = "api:default";
 constexpr int32_t kDefaultPageSize = 500;
+constexpr absl::Duration kDefaultHeartbeat = absl::Seconds(10);
+constexpr absl::Duration kMinHeartbeat = absl::Seconds(1);
+constexpr absl::Duration kMaxHeartbeat = absl::Hours(1);
 constexpr int32_t kMaxPageSize = 2'000;
 
 std::vector<Address> AddressesFromProto(
@@ -197,6 +200,15 @@ control::Filter FilterFromProto(const pb::Filter& proto, const FieldPath& path, 
   return filter;
 }
 
+bool IsConfigOnly(pb::View view, FirstError* error) {
+  if (view != pb::VIEW_UNSPECIFIED && view != pb::VIEW_FULL && view != pb::VIEW_CONFIG) {
+    error->Add(BadFieldAt(FieldPath().Field("view"),
+                          fmt::format("{} is not a view; {}", static_cast<int>(view),
+                                      AllowedValues(pb::View_descriptor()))));
+  }
+  return view == pb::VIEW_CONFIG;
+}
+
 }  // namespace
 
 absl::StatusOr<control::ApplyRequest> FromProto(const pb::ApplyRequest& request) {
@@ -224,13 +236,7 @@ absl::StatusOr<StateQuery> FromProto(const pb::GetStateRequest& request) {
   FirstError error;
   StateQuery query;
   query.filter = FilterFromProto(request.filter(), root.Field("filter"), &error);
-  if (request.view() != pb::VIEW_UNSPECIFIED && request.view() != pb::VIEW_FULL &&
-      request.view() != pb::VIEW_CONFIG) {
-    error.Add(BadFieldAt(root.Field("view"),
-                         fmt::format("{} is not a view; {}", static_cast<int>(request.view()),
-                                     AllowedValues(pb::View_descriptor()))));
-  }
-  query.is_config_only = request.view() == pb::VIEW_CONFIG;
+  query.is_config_only = IsConfigOnly(request.view(), &error);
   if (request.page_size() < 0) {
     error.Add(BadFieldAt(root.Field("page_size"),
                          fmt::format("{} is negative; allowed: 0 ({}) to {}", request.page_size(),
@@ -239,6 +245,34 @@ absl::StatusOr<StateQuery> FromProto(const pb::GetStateRequest& request) {
   const int32_t size = request.page_size() > 0 ? request.page_size() : kDefaultPageSize;
   query.page_size = static_cast<size_t>(std::min(size, kMaxPageSize));
   query.min_revision = request.min_revision();
+  return error.Result(std::move(query));
+}
+
+absl::StatusOr<WatchQuery> FromProto(const pb::WatchRequest& request) {
+  const FieldPath root;
+  FirstError error;
+  WatchQuery query;
+  query.filter = FilterFromProto(request.filter(), root.Field("filter"), &error);
+  query.is_config_only = IsConfigOnly(request.view(), &error);
+  query.resume_epoch = request.resume_epoch();
+  query.resume_position = request.resume_position();
+  query.skip_snapshot = request.skip_snapshot();
+  query.heartbeat_interval = kDefaultHeartbeat;
+  if (request.has_heartbeat_interval()) {
+    const FieldPath field = root.Field("heartbeat_interval");
+    query.heartbeat_interval = error.Take(FromProto(request.heartbeat_interval(), field));
+    if (error.ok() &&
+        (query.heartbeat_interval < kMinHeartbeat || query.heartbeat_interval > kMaxHeartbeat)) {
+      error.Add(BadFieldAt(field, fmt::format("{} is outside of what is allowed: {} to {}",
+                                              absl::FormatDuration(query.heartbeat_interval),
+                                              absl::FormatDuration(kMinHeartbeat),
+                                              absl::FormatDuration(kMaxHeartbeat))));
+    }
+  }
+  if (request.resume_epoch().empty() && request.resume_position() != 0) {
+    error.Add(BadFieldAt(root.Field("resume_epoch"),
+                         "is empty; a position is of use only with the epoch that it is from"));
+  }
   return error.Result(std::move(query));
 }
 

@@ -25,4 +25,15 @@ struct StateQuery {
 };
 absl::StatusOr<StateQuery> FromProto(const pb::GetStateRequest& request);
 
+// How Watch is asked.
+struct WatchQuery {
+  control::Filter filter;
+  bool is_config_only = false;  // VIEW_CONFIG
+  std::string resume_epoch;     // empty = it does not resume
+  uint64_t resume_position = 0;
+  bool skip_snapshot = false;
+  absl::Duration heartbeat_interval;
+};
+absl::StatusOr<WatchQuery> FromProto(const pb::WatchRequest& request);
+
 }  // namespace sidelb::rpc

@@ -114,6 +114,9 @@ absl::StatusOr<control::PoolSpec> FromProto(const pb::Pool& proto, const FieldPa
         HealthCheckFromProto(proto.health_check(), path.Field("health_check"), &error);
   }
   spec.panic_percent = proto.panic_percent();
+  if (proto.has_slow_start()) {
+    spec.slow_start = error.Take(FromProto(proto.slow_start(), path.Field("slow_start")));
+  }
   if (proto.has_ejection_time()) {
     spec.ejection_time = error.Take(FromProto(proto.ejection_time(), path.Field("ejection_time")));
   }
@@ -199,6 +202,7 @@ pb::Pool ToProto(const control::PoolSpec& spec) {
   if (spec.drain) *proto.mutable_drain() = ToProto(*spec.drain);
   if (spec.health_check) *proto.mutable_health_check() = HealthCheckToProto(*spec.health_check);
   proto.set_panic_percent(spec.panic_percent);
+  if (spec.slow_start) *proto.mutable_slow_start() = ToProto(*spec.slow_start);
   if (spec.ejection_time) *proto.mutable_ejection_time() = ToProto(*spec.ejection_time);
   if (spec.max_ejection_time) {
     *proto.mutable_max_ejection_time() = ToProto(*spec.max_ejection_time);

@@ -178,7 +178,7 @@ void RpcServer::SetNotServing() {
 void RpcServer::Stop(absl::Duration grace) {
   if (parts_->acceptor != nullptr) parts_->acceptor->Stop();
   if (parts_->server == nullptr) return;
-  parts_->service->Stop();
+  parts_->service->Stop(grace);
   // Without a deadline it would wait for the clients to leave.
   parts_->server->Shutdown(absl::ToChronoTime(absl::Now() + grace));
   parts_->server->Wait();

@@ -70,6 +70,7 @@ size_t StatePages::Fill(const Read& read, size_t offset, size_t page_size,
   const control::StateView& view = *read.view;
   const size_t total = TotalSize(view);
   response->set_revision(view.revision);
+  response->set_position(view.position);
   response->set_total_size(static_cast<uint32_t>(total));
   pb::State* state = response->mutable_state();
   size_t at = offset;

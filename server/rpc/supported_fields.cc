@@ -38,7 +38,7 @@ const std::vector<SupportedFields>& Table() {
        {"revision", "status"}},
       {"sidelb.v1.Keepalive", {"idle", "interval", "count"}},
       {"sidelb.v1.Pool",
-       {"name", "mode", "drain", "health_check", "panic_percent", "ejection_time",
+       {"name", "mode", "drain", "health_check", "panic_percent", "slow_start", "ejection_time",
         "max_ejection_time", "max_ejection_percent", "on_unhealthy"},
        {"revision", "status"}},
       {"sidelb.v1.HealthCheck",
@@ -157,8 +157,8 @@ absl::Status CheckWrite(const Message& write) { return WriteCheck().Run(write); 
 absl::Span<const SupportedFields> SupportedFieldsTable() { return Table(); }
 
 std::vector<std::string> Capabilities() {
-  std::vector<std::string> all = {"rpc:Apply", "rpc:GetState", "rpc:GetInfo", "rpc:health",
-                                  "rpc:reflection"};
+  std::vector<std::string> all = {"rpc:Apply",   "rpc:GetState", "rpc:Watch",
+                                  "rpc:GetInfo", "rpc:health",   "rpc:reflection"};
   for (const SupportedFields& row : Table()) {
     if (row.message != "sidelb.v1.Op") continue;
     for (std::string_view field : row.writable) {

@@ -254,8 +254,7 @@ TEST_F(ServiceTest, UnknownFieldsOfAWriteAreRefused) {
 // Details that outgrow the trailers would reach the client as another error.
 TEST_F(ServiceTest, ErrorsWithEndlessDetailsStillArrive) {
   pb::ApplyRequest request;
-  auto* set = request.add_ops()->mutable_upsert_backends();
-  for (int i = 0; i < 1'000; ++i) set->add_backends()->set_probe_address(std::string(1'000, 'x'));
+  for (int i = 0; i < 1'000; ++i) request.add_ops()->mutable_import_state();
   EXPECT_EQ(client_.Apply(request).error_code(), StatusCode::UNIMPLEMENTED);
 
   pb::ApplyRequest long_name;

@@ -23,14 +23,19 @@ class SnapshotBuilderTest : public ::testing::Test {
     state_ = change->next;
   }
   std::shared_ptr<const PoolSnapshot> Build() {
-    return BuildSnapshot(7, *state_.FindPool("web"), &load_, [this](const BackendObject& object) {
-      const Address& address = object.address;
-      auto& backend = backends_[address];
-      if (backend == nullptr) backend = std::make_unique<Backend>(address, 1);
-      const auto observed = observed_.find(address);
-      return Observed{.backend = backend.get(),
-                      .health = observed == observed_.end() ? Health::kUnknown : observed->second};
-    });
+    const auto snapshot =
+        BuildSnapshot(7, *state_.FindPool("web"), &load_, [this](const BackendObject& object) {
+          const Address& address = object.address;
+          auto& backend = backends_[address];
+          if (backend == nullptr) backend = std::make_unique<Backend>(address, 1);
+          const auto observed = observed_.find(address);
+          return Observed{
+              .backend = backend.get(),
+              .health = observed == observed_.end() ? Health::kUnknown : observed->second,
+              .weight = EffectiveWeight(object.effective)};
+        });
+    snapshot->MakePicker();
+    return snapshot;
   }
   static std::vector<std::string> AddressesOf(absl::Span<const Member> members) {
     std::vector<std::string> addresses;

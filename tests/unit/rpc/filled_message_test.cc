@@ -62,9 +62,10 @@ void FillOne(Message* message, const FieldDescriptor* field, int* number) {
       reflection->SetInt64(message, field, *number);
       break;
     case FieldDescriptor::CPPTYPE_ENUM: {
-      // The last value is the least likely default.
+      // The last value is the least likely default; gRPC's probe is not built yet.
       const auto* type = field->enum_type();
-      const int value = type->value(type->value_count() - 1)->number();
+      int value = type->value(type->value_count() - 1)->number();
+      if (value == pb::PROBE_KIND_GRPC_HEALTH && type == pb::ProbeKind_descriptor()) --value;
       is_list ? reflection->AddEnumValue(message, field, value)
               : reflection->SetEnumValue(message, field, value);
       break;
