@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import resource
+import select
 import shlex
 import shutil
 import signal
@@ -105,6 +106,8 @@ class Proxy:
             self.process.wait()
 
     def log_text(self):
+        if self.folder is None:
+            return ""
         return (self.folder / "log").read_text(errors="replace")[-2000:]
 
     def pids(self):
@@ -223,33 +226,67 @@ def free_port():
 
 
 class Load:
-    """Runs sidelb-load on its CPU."""
+    """sidelb-load on its CPU: for each proxy the backends behind it, and scenarios through it."""
 
     def __init__(self, program, cpu):
         self.program = program
         self.cpu = cpu
+        self.processes = {}
 
-    def start(self, scenario, proxy, *arguments):
-        command = [self.program, "--scenario", scenario, "--proxy", proxy.listen, *arguments]
+    def start(self, proxy):
+        """The backends; they stay until close(), because health checks want them to."""
+        command = [self.program, "--proxy", proxy.listen]
         for address in proxy.backends:
             command += ["--backend", address]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True,
+                                   preexec_fn=lambda: pin(self.cpu))
+        self.processes[proxy.name] = process
+        self._read_line(proxy, READY_SECONDS, "its backends")
+
+    def close(self):
+        for process in self.processes.values():
+            process.stdin.close()
+            try:
+                process.wait(2)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+            process.stderr.close()
+
+    def _read_line(self, proxy, seconds, title):
+        process = self.processes[proxy.name]
+        ready, _, _ = select.select([process.stdout], [], [], seconds)
+        line = process.stdout.readline() if ready else None
+        if line:
+            return line
+        process.kill()
+        words = process.stderr.read().strip()
+        if line is None:
+            raise BenchError(f"{proxy.title}, {title}: no result in time; {words}")
+        raise BenchError(f"{proxy.title}, {title}: {words}\n{proxy.log_text()}")
+
+    def begin(self, proxy, scenario, *arguments):
+        line = ["--scenario", scenario, *arguments]
         for pid in proxy.pids():
-            command += ["--pid", str(pid)]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True,
-                                preexec_fn=lambda: pin(self.cpu))
+            line += ["--pid", str(pid)]
+        process = self.processes[proxy.name]
+        process.stdin.write(" ".join(line) + "\n")
+        process.stdin.flush()
+
+    def end_idle(self, proxy):
+        """The connections of the scenario idle go with the next line, whatever it says."""
+        process = self.processes[proxy.name]
+        process.stdin.write("\n")
+        process.stdin.flush()
+
+    def result(self, proxy, title, seconds):
+        return self.checked(json.loads(self._read_line(proxy, seconds + 35, title)), proxy, title)
 
     def run(self, scenario, proxy, seconds):
-        process = self.start(scenario.key, proxy, *scenario.load, "--seconds", str(seconds))
-        try:
-            out, err = process.communicate(timeout=seconds + 30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise BenchError(f"{proxy.title}, {scenario.title}: no result in time") from None
-        if process.returncode != 0:
-            raise BenchError(f"{proxy.title}, {scenario.title}: {err.strip()}\n{proxy.log_text()}")
-        return self.checked(json.loads(out), proxy, scenario.title)
+        self.begin(proxy, scenario.key, *scenario.load, "--seconds", str(seconds))
+        return self.result(proxy, scenario.title, seconds)
 
     @staticmethod
     def checked(result, proxy, title):
@@ -279,19 +316,13 @@ def measure_memory(proxies, connections, load, progress):
     for proxy in proxies:
         progress(f"{connections} idle connections: {proxy.title}")
         before = proxy.memory_bytes()
-        process = load.start("idle", proxy, "--connections", str(connections))
-        try:
-            result = Load.checked(json.loads(process.stdout.readline() or "{\"errors\": 1}"), proxy,
-                                  "idle connections")
-            if result["units"] != connections:
-                raise BenchError(f"{proxy.title}: only {result['units']} of {connections} idle "
-                                 "connections came about")
-            added[proxy.name] = (proxy.memory_bytes() - before) / connections
-        finally:
-            process.stdin.close()
-            process.wait(30)
-            process.stdout.close()
-            process.stderr.close()
+        load.begin(proxy, "idle", "--connections", str(connections))
+        result = load.result(proxy, "idle connections", 0)
+        if result["units"] != connections:
+            raise BenchError(f"{proxy.title}: only {result['units']} of {connections} idle "
+                             "connections came about")
+        added[proxy.name] = (proxy.memory_bytes() - before) / connections
+        load.end_idle(proxy)
     return added
 
 
@@ -417,6 +448,7 @@ def run(options):
     with tempfile.TemporaryDirectory(prefix="sidelb-compare.") as folder:
         try:
             for proxy in proxies:
+                load.start(proxy)
                 proxy.start(Path(folder), cpus[1])
             idle_bytes = {}
             if options.idle:
@@ -426,6 +458,7 @@ def run(options):
         finally:
             for proxy in proxies:
                 proxy.stop()
+            load.close()
             progress("")
         report = {
             "machine": machine(), "proxy_cpu": cpus[1], "load_cpu": cpus[0],

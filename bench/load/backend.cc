@@ -45,20 +45,27 @@ class Backend::Listener : public Actor {
 
 class Backend::Connection : public Actor {
  public:
-  Connection(Backend& backend, UniqueFd fd) : backend_(backend), fd_(std::move(fd)) {}
+  Connection(Backend& backend, UniqueFd fd)
+      : backend_(backend), service_(backend.service_), fd_(std::move(fd)) {}
   int fd() const { return fd_.get(); }
 
   void OnEvents(uint32_t) override {
     const Flow flow = Serve();
-    if (flow == Flow::kOpen) return;
-    if (flow == Flow::kReset && backend_.service_ == Service::kEcho) ++backend_.tally_.errors;
+    if (flow == Flow::kOpen) {
+      has_served_ = true;
+      return;
+    }
+    // A health check resets without a word.
+    if (flow == Flow::kReset && service_ == Service::kEcho && has_served_) {
+      ++backend_.tally_.errors;
+    }
     fd_.Reset();
     backend_.Remove(this);
   }
 
  private:
   Flow Serve() {
-    switch (backend_.service_) {
+    switch (service_) {
       case Service::kEcho:
         return EchoOnce(fd_.get());
       case Service::kSource:
@@ -70,12 +77,13 @@ class Backend::Connection : public Actor {
   }
 
   Backend& backend_;
+  const Service service_;
   UniqueFd fd_;
+  bool has_served_ = false;
 };
 
-Backend::Backend(EventLoop& loop, Tally& tally, Service service,
-                 const std::vector<Address>& addresses)
-    : loop_(loop), tally_(tally), service_(service) {
+Backend::Backend(EventLoop& loop, Tally& tally, const std::vector<Address>& addresses)
+    : loop_(loop), tally_(tally) {
   for (const Address& address : addresses) {
     listeners_.push_back(std::make_unique<Listener>(*this, address));
   }

@@ -23,8 +23,11 @@ enum class Service {
 class Backend {
  public:
   // Ends the program when an address cannot be had.
-  Backend(EventLoop& loop, Tally& tally, Service service, const std::vector<Address>& addresses);
+  Backend(EventLoop& loop, Tally& tally, const std::vector<Address>& addresses);
   ~Backend();
+
+  // Of connections to come.
+  void set_service(Service service) { service_ = service; }
 
  private:
   class Listener;
@@ -35,7 +38,7 @@ class Backend {
 
   EventLoop& loop_;
   Tally& tally_;
-  const Service service_;
+  Service service_ = Service::kEcho;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unordered_map<Connection*, std::unique_ptr<Connection>> connections_;
 };

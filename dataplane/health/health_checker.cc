@@ -74,8 +74,6 @@ class HealthChecker::Target final : public TimerTarget {
   Hysteresis history;
   Probe* probe = nullptr;  // in flight
   bool is_due = false;     // stands in due_
-  uint64_t probes = 0;
-  uint64_t probes_failed = 0;
 
  private:
   HealthChecker& checker_;
@@ -167,7 +165,7 @@ void HealthChecker::Pump() {
     ++in_flight_;
     Target* const target = found->second.get();
     target->is_due = false;
-    ++target->probes;
+    if (ProbeCounters* counters = target->target().counters.get()) counters->started.Add(1);
     target->probe = Probe::Start(loop_, target->target().address, target->target().settings,
                                  [this, target](ProbeResult result) {
                                    target->probe = nullptr;
@@ -183,7 +181,8 @@ void HealthChecker::OnResult(Target* target, const ProbeResult& result) {
   const bool good = result.reason == ProbeReason::kOk;
   bool changed = false;
   if (result.reason != ProbeReason::kLocal) {
-    if (!good) ++target->probes_failed;
+    ProbeCounters* const counters = target->target().counters.get();
+    if (!good && counters != nullptr) counters->failed.Add(1);
     changed = target->history.Record(good, settings.rise, settings.fall);
   }
   target->Schedule(target->WaitMs());
@@ -196,9 +195,7 @@ void HealthChecker::OnResult(Target* target, const ProbeResult& result) {
           .latency = result.latency,
           .consecutive_good = target->history.consecutive_good(),
           .consecutive_bad = target->history.consecutive_bad(),
-          .transitions = target->history.transitions(),
-          .probes = target->probes,
-          .probes_failed = target->probes_failed});
+          .transitions = target->history.transitions()});
 }
 
 void HealthChecker::Report(HealthReport report) {

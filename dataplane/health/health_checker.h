@@ -20,6 +20,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "dataplane/base/counters.h"
 #include "dataplane/health/hysteresis.h"
 #include "dataplane/health/probe.h"
 #include "dataplane/net/event_loop.h"
@@ -29,11 +30,19 @@ namespace sidelb {
 
 using ProbeId = uint64_t;  // given by the caller; one per backend
 
+// Raised by the checker's thread, read by any. Whoever puts a target keeps it, so that it goes on
+// counting when the target is put anew.
+struct ProbeCounters {
+  Counter started;
+  Counter failed;  // those that say something about the target
+};
+
 struct ProbeTarget {
   ProbeId id = 0;
   Address address;                         // where to probe
   std::shared_ptr<const Backend> backend;  // whose traffic counts; may be nullptr
   std::shared_ptr<const ProbeSettings> settings;
+  std::shared_ptr<ProbeCounters> counters = nullptr;  // may be nullptr
 };
 
 // What is known of one target after a probe.
@@ -48,8 +57,6 @@ struct HealthReport {
   uint32_t consecutive_good = 0;
   uint32_t consecutive_bad = 0;
   uint64_t transitions = 0;
-  uint64_t probes = 0;
-  uint64_t probes_failed = 0;
 };
 
 class HealthChecker {

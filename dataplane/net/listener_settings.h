@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -18,9 +19,13 @@ using ListenerId = uint64_t;  // never reused while the process lives
 
 // Totals of one listener on one shard. Raised by that shard, read by any thread.
 struct alignas(64) ListenerCounters {
-  Counter accepted;
-  Counter bytes_in;   // from downstream
-  Counter bytes_out;  // to downstream
+  Counter accepted;        // refused ones too
+  Peak peak_active;        // of ListenerLoad::active, as this shard saw it after an accept
+  Counter bytes_in;        // from downstream
+  Counter bytes_out;       // to downstream
+  Counter connect_errors;  // of its sessions, as BackendCounters counts them
+  Counter connect_timeouts;
+  Counter retries;
   Counter datagrams_in;
   Counter datagrams_out;
   Counter datagrams_dropped;  // no session for them, or the kernel took them not
@@ -31,9 +36,16 @@ struct alignas(64) ListenerCounters {
 // one with the listener and may destroy it when the listener is removed, every shard has
 // acknowledged that, and `active` is 0.
 struct ListenerLoad {
-  explicit ListenerLoad(size_t shard_count)
-      : counters(std::make_unique<ListenerCounters[]>(shard_count)) {}
+  explicit ListenerLoad(size_t shards)
+      : shard_count(shards), counters(std::make_unique<ListenerCounters[]>(shards)) {}
 
+  // Lets the peaks of all shards begin anew, at the present count. Any thread.
+  void ResetPeak() {
+    const uint32_t present = active.load(std::memory_order_relaxed);
+    for (size_t i = 0; i < shard_count; ++i) counters[i].peak_active.Reset(present);
+  }
+
+  const size_t shard_count;
   alignas(64) std::atomic<uint32_t> active{0};   // its sessions, from accept to close; any shard
   std::unique_ptr<ListenerCounters[]> counters;  // one for each shard
 };

@@ -110,13 +110,15 @@ void TcpListener::Begin(UniqueFd accepted, const Address& client) {
   ListenerCounters& counters = load.counters[shard_.index];
   counters.accepted.Add(1);
   const uint32_t limit = settings_->listener.max_connections;
-  if (load.active.fetch_add(1, std::memory_order_relaxed) >= limit && limit != 0) {
+  const uint32_t before = load.active.fetch_add(1, std::memory_order_relaxed);
+  if (before >= limit && limit != 0) {
     CloseWithReset(&accepted);
     counters.closes[static_cast<size_t>(CloseReason::kListenerLimit)].Add(1);
     load.active.fetch_sub(1, std::memory_order_release);
     shard_.admission.Leave();
     return;
   }
+  counters.peak_active.Raise(before + 1);
   TcpSession::Start(shard_, settings_, std::move(accepted), client);
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 #include "dataplane/net/socket_options.h"
@@ -24,6 +25,12 @@ CloseReason BrokenReason(Side side, int error) {
     return error == ETIMEDOUT ? CloseReason::kDownstreamTimeout : CloseReason::kDownstreamReset;
   }
   return error == ETIMEDOUT ? CloseReason::kUpstreamTimeout : CloseReason::kUpstreamReset;
+}
+
+// For differences of less than an hour.
+uint32_t NowUs() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
 }
 
 }  // namespace
@@ -57,6 +64,7 @@ void TcpSession::Connect() {
   state_ = State::kConnecting;
   for (;;) {
     if (!PickBackend()) return Close(failure_, true);
+    connect_began_us_ = NowUs();
     int error = OpenUpstream(backend_->address(), &upstream_);
     if (error == 0) error = shard_.poller.Add(upstream_.get(), this, kUpstreamTag);
     if (error == 0) break;
@@ -98,8 +106,9 @@ bool TcpSession::PickBackend() {
   }
   backend_ = picked.backend;
   backend_shard_ = backend_->Shard(shard_.index);
-  pool->load()->counters[shard_.index].picks.Add(1);
-  backend_shard_->counters.selected.Add(1);
+  pool_load_ = pool->load();
+  pool_load_->CountPick(shard_.index);
+  backend_shard_->counters.CountPick(backend_->load.active.load(std::memory_order_relaxed));
   return true;
 }
 
@@ -118,21 +127,29 @@ void TcpSession::OnConnectEvents(uint32_t events) {
 
 // Counts a failed attempt and leaves the backend; the next one is up to the caller.
 void TcpSession::OnConnectError(int error) {
+  ListenerCounters& listener = settings_->load->counters[shard_.index];
   if (Faults::IsLocal(error)) {
     shard_.faults.Count(error, "connecting to a backend");
     failure_ = CloseReason::kLocalError;
   } else {
     backend_shard_->counters.connect_errors.Add(1);
+    listener.connect_errors.Add(1);
     backend_->load.consecutive_failures.fetch_add(1, std::memory_order_relaxed);
-    if (const PoolSnapshot* pool = shard_.FindPool(settings_->listener.pool)) {
-      pool->load()->failures.fetch_add(1, std::memory_order_relaxed);
+    pool_load_->failures.fetch_add(1, std::memory_order_relaxed);
+    failure_ = CloseReason::kConnectFailed;
+    if (error == ETIMEDOUT) {
+      backend_shard_->counters.connect_timeouts.Add(1);
+      listener.connect_timeouts.Add(1);
+      failure_ = CloseReason::kConnectTimeout;
     }
-    failure_ = error == ETIMEDOUT ? CloseReason::kConnectTimeout : CloseReason::kConnectFailed;
   }
   const uint32_t limit = std::clamp(settings_->listener.connect_attempts, 1u, kMaxAttempts);
   if (tried_ == nullptr) tried_ = std::make_unique<Backend*[]>(kMaxAttempts);
   tried_[attempts_++] = backend_;
-  if (attempts_ < limit) backend_shard_->counters.retries.Add(1);
+  if (attempts_ < limit) {
+    backend_shard_->counters.retries.Add(1);
+    listener.retries.Add(1);
+  }
   LeaveBackend();
 }
 
@@ -140,6 +157,7 @@ void TcpSession::LeaveBackend() {
   backend_hook.Unlink();
   upstream_.Reset();
   backend_shard_ = nullptr;
+  pool_load_->CountLeave(shard_.index);
   Release(&std::exchange(backend_, nullptr)->load);
 }
 
@@ -152,6 +170,7 @@ void TcpSession::OnConnected(uint32_t events) {
   backend_hook.Unlink();
   backend_shard_->sessions.PushBack(this);
   backend_shard_->counters.sessions.Add(1);
+  backend_shard_->counters.connect_latency.Record(NowUs() - connect_began_us_);
   if (backend_->load.consecutive_failures.load(std::memory_order_relaxed) != 0) {
     backend_->load.consecutive_failures.store(0, std::memory_order_relaxed);
   }

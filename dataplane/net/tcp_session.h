@@ -78,7 +78,8 @@ class TcpSession final : public PollTarget,
   Address client_;
   UniqueFd downstream_;
   UniqueFd upstream_;
-  Backend* backend_ = nullptr;  // one place of it is ours
+  Backend* backend_ = nullptr;     // one place of it is ours
+  PoolLoad* pool_load_ = nullptr;  // of its pool
   BackendShard* backend_shard_ = nullptr;
   std::unique_ptr<Backend*[]> tried_;  // after the first failure: connect_attempts of them
   uint64_t started_ms_;
@@ -86,6 +87,7 @@ class TcpSession final : public PollTarget,
   uint64_t broken_ms_ = 0;  // since when a side is broken and the other is not told; 0 = no
   uint64_t counted_bytes_[2] = {0, 0};  // of the relay's, already in the counters
   uint32_t downstream_events_ = 0;      // that came while connecting
+  uint32_t connect_began_us_ = 0;       // as NowUs(), which wraps around
   uint8_t attempts_ = 0;
   State state_ = State::kConnecting;
   CloseReason failure_ = CloseReason::kNoBackend;  // of the last attempt; then why it resets

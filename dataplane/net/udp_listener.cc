@@ -91,6 +91,7 @@ UdpSession* UdpListener::FindOrBegin(int slot) {
 UdpSession* UdpListener::Begin(const UdpKey& key, const RawPeer& peer) {
   ListenerLoad& load = *settings_->load;
   ListenerCounters& counters = load.counters[shard_.index];
+  counters.accepted.Add(1);
   const auto refuse = [&](CloseReason reason) {
     counters.closes[static_cast<size_t>(reason)].Add(1);
     return nullptr;
@@ -112,8 +113,7 @@ UdpSession* UdpListener::Begin(const UdpKey& key, const RawPeer& peer) {
       !(EvictOldestUnanswered(nullptr) && shard_.udp_admission.TryEnter())) {
     return refuse(CloseReason::kListenerLimit);
   }
-  load.active.fetch_add(1, std::memory_order_relaxed);
-  counters.accepted.Add(1);
+  counters.peak_active.Raise(load.active.fetch_add(1, std::memory_order_relaxed) + 1);
   auto* session = new UdpSession(shard_, *this, settings_, key, peer);
   sessions_[key] = session;
   ++per_client_[client];

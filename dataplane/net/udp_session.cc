@@ -44,7 +44,11 @@ uint64_t UdpSession::Deadline() const {
 void UdpSession::OnTimer() {
   const uint64_t deadline = Deadline();
   if (deadline == 0) return;
-  if (shard_.now_ms >= deadline) return Close(CloseReason::kIdleTimeout);
+  if (shard_.now_ms >= deadline) {
+    // One that waited for a backend in vain did not end because it was idle.
+    const bool is_rejected = backend_ == nullptr && failure_ != CloseReason::kUnspecified;
+    return Close(is_rejected ? failure_ : CloseReason::kIdleTimeout);
+  }
   shard_.timers.Schedule(this, deadline);
 }
 
@@ -86,6 +90,7 @@ void UdpSession::CountIn(int datagrams, size_t bytes) {
   ListenerCounters& counters = settings_->load->counters[shard_.index];
   counters.datagrams_in.Add(static_cast<uint64_t>(datagrams));
   counters.bytes_in.Add(bytes);
+  backend_shard_->counters.datagrams_in.Add(static_cast<uint64_t>(datagrams));
   backend_shard_->counters.bytes_in.Add(bytes);
 }
 
@@ -106,14 +111,15 @@ bool UdpSession::Connect() {
     if (picked.error == PickError::kNoCapacity) failure_ = CloseReason::kNoCapacity;
     return false;
   }
-  pool->load()->counters[shard_.index].picks.Add(1);
-  return ConnectTo(picked.backend);
+  return ConnectTo(picked.backend, pool->load());
 }
 
-bool UdpSession::ConnectTo(Backend* backend) {
+bool UdpSession::ConnectTo(Backend* backend, PoolLoad* pool_load) {
   backend_ = backend;
   backend_shard_ = backend->Shard(shard_.index);
-  backend_shard_->counters.selected.Add(1);
+  pool_load_ = pool_load;
+  pool_load_->CountPick(shard_.index);
+  backend_shard_->counters.CountPick(backend_->load.active.load(std::memory_order_relaxed));
   int error = OpenUdpUpstream(backend->address(), &upstream_);
   if ((error == EAGAIN || error == EADDRNOTAVAIL || error == EMFILE) &&
       listener_->EvictOldestUnanswered(this)) {
@@ -126,6 +132,7 @@ bool UdpSession::ConnectTo(Backend* backend) {
     LeaveBackend();
     return false;
   }
+  failure_ = CloseReason::kUnspecified;
   backend_shard_->sessions.PushBack(this);
   backend_shard_->counters.sessions.Add(1);
   return true;
@@ -136,10 +143,11 @@ void UdpSession::OnRefused() {
   refused_by_ = backend_;
   backend_shard_->counters.connect_errors.Add(1);
   backend_shard_->counters.retries.Add(1);
+  ListenerCounters& listener = settings_->load->counters[shard_.index];
+  listener.connect_errors.Add(1);
+  listener.retries.Add(1);
   backend_->load.consecutive_failures.fetch_add(1, std::memory_order_relaxed);
-  if (const PoolSnapshot* pool = shard_.FindPool(settings_->listener.pool)) {
-    pool->load()->failures.fetch_add(1, std::memory_order_relaxed);
-  }
+  pool_load_->failures.fetch_add(1, std::memory_order_relaxed);
   LeaveBackend();
 }
 
@@ -152,6 +160,7 @@ void UdpSession::LeaveBackend() {
   backend_hook.Unlink();
   upstream_.Reset();
   backend_shard_ = nullptr;
+  pool_load_->CountLeave(shard_.index);
   Release(&std::exchange(backend_, nullptr)->load);
 }
 
@@ -200,6 +209,7 @@ void UdpSession::ReceiveAnswers() {
       ListenerCounters& counters = settings_->load->counters[shard_.index];
       counters.datagrams_out.Add(static_cast<uint64_t>(received));
       counters.bytes_out.Add(bytes);
+      backend_shard_->counters.datagrams_out.Add(static_cast<uint64_t>(received));
       backend_shard_->counters.bytes_out.Add(bytes);
     }
     if (policy == UdpPolicy::kRequestResponse) return Close(CloseReason::kFinished);
@@ -220,6 +230,10 @@ void UdpSession::Close(CloseReason reason) {
   if (backend_ != nullptr) {
     backend_shard_->counters.closes[index].Add(1);
     LeaveBackend();
+  } else if (reason == failure_) {
+    if (const PoolSnapshot* pool = shard_.FindPool(settings_->pool->id)) {
+      pool->load()->counters[shard_.index].closes[index].Add(1);
+    }
   }
   shard_.udp_admission.Leave();
   shard_.poller.Bury(this);

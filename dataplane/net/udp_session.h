@@ -63,7 +63,7 @@ class UdpSession final : public PollTarget,
   ~UdpSession() override = default;
 
   bool Connect();
-  bool ConnectTo(Backend* backend);
+  bool ConnectTo(Backend* backend, PoolLoad* pool_load);
   void OnRefused();
   void LeaveBackend();
   void ReceiveAnswers();
@@ -76,13 +76,15 @@ class UdpSession final : public PollTarget,
   UdpKey key_;
   RawPeer peer_;
   UniqueFd upstream_;
-  Backend* backend_ = nullptr;  // one place of it is ours
+  Backend* backend_ = nullptr;     // one place of it is ours
+  PoolLoad* pool_load_ = nullptr;  // of its pool
   BackendShard* backend_shard_ = nullptr;
   Backend* refused_by_ = nullptr;  // only compared
   uint64_t active_ms_;
   bool is_answered_ = false;
   bool is_closed_ = false;
-  CloseReason failure_ = CloseReason::kNoBackend;
+  // Why the last datagram found no backend; kUnspecified when it found one.
+  CloseReason failure_ = CloseReason::kUnspecified;
 };
 
 }  // namespace sidelb

@@ -52,4 +52,12 @@ const BackendShard* Backend::FindShard(size_t index) const {
   return shards_[index].load(std::memory_order_acquire);
 }
 
+void Backend::ResetPeak() {
+  const uint32_t active = load.active.load(std::memory_order_relaxed);
+  for (size_t i = 0; i < shard_count_; ++i) {
+    BackendShard* const shard = shards_[i].load(std::memory_order_acquire);
+    if (shard != nullptr) shard->counters.peak_active.Reset(active);
+  }
+}
+
 }  // namespace sidelb

@@ -17,6 +17,7 @@
 #include "dataplane/base/close_reason.h"
 #include "dataplane/base/counters.h"
 #include "dataplane/base/intrusive_list.h"
+#include "dataplane/base/latency_histogram.h"
 
 namespace sidelb {
 
@@ -53,13 +54,24 @@ void Release(BackendLoad* load);
 
 // Totals of one backend on one shard. Raised by that shard, read by any thread.
 struct BackendCounters {
-  Counter selected;        // picks
-  Counter sessions;        // connected
-  Counter connect_errors;  // refused, unreachable, timed out, reset before the first byte
-  Counter retries;         // sessions that went on to another backend
-  Counter bytes_in;        // from downstream to this backend
-  Counter bytes_out;       // from this backend to downstream
+  // A pick, after which the backend has `active` sessions on all shards.
+  void CountPick(uint32_t active) {
+    selected.Add(1);
+    peak_active.Raise(active);
+  }
+
+  Counter selected;          // picks
+  Counter sessions;          // connected
+  Peak peak_active;          // of BackendLoad::active, as this shard saw it after a pick
+  Counter bytes_in;          // from downstream to this backend
+  Counter bytes_out;         // from this backend to downstream
+  Counter datagrams_in;      // UDP
+  Counter datagrams_out;     // UDP
+  Counter connect_errors;    // refused, unreachable, timed out, reset before the first byte
+  Counter connect_timeouts;  // those of connect_errors that timed out
+  Counter retries;           // sessions that went on to another backend
   std::array<Counter, kCloseReasonCount> closes;
+  LatencyHistogram connect_latency;  // TCP
 };
 
 // A session as its backend lists it.
@@ -96,6 +108,8 @@ class Backend {
   // The same for readers of counters; nullptr where the shard never used this backend. Any thread.
   const BackendShard* FindShard(size_t index) const;
   size_t shard_count() const { return shard_count_; }
+  // Lets the peaks of all shards begin anew, at the present count. Any thread.
+  void ResetPeak();
 
   BackendLoad load{this};
 

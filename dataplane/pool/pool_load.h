@@ -1,5 +1,5 @@
 // PoolLoad: what the shards share of one pool over all of its snapshots: the round-robin cursor,
-// the index of live counts, and counters of sessions that found no backend.
+// the index of live counts, its sessions, and counters of those that found no backend.
 //
 // Thread safety: said per member. Ownership: the control thread creates one with the pool and
 // destroys it after the last backend of the pool is gone.
@@ -19,7 +19,8 @@ namespace sidelb {
 
 // Raised by one shard, read by any thread.
 struct alignas(64) PoolCounters {
-  Counter picks;
+  Gauge active;      // sessions of this shard between their pick and their close
+  Peak peak_active;  // of all shards, as this one saw it after a pick
   std::array<Counter, kCloseReasonCount> closes;  // of sessions that have no backend
 };
 
@@ -29,6 +30,26 @@ class PoolLoad {
       : counters(std::make_unique<PoolCounters[]>(shard_count)), shard_count_(shard_count) {}
 
   size_t shard_count() const { return shard_count_; }
+
+  // Sessions between their pick and their close. Any thread.
+  uint64_t active() const {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < shard_count_; ++i) sum += counters[i].active.value();
+    return sum;
+  }
+  // A session of `shard` has picked a backend. That shard only. Two shards that pick in the
+  // same instant may not see each other, and the peak lacks one then.
+  void CountPick(size_t shard) {
+    counters[shard].active.Add(1);
+    counters[shard].peak_active.Raise(active());
+  }
+  // It is about to give the backend's place back, after which the pool may go. That shard only.
+  void CountLeave(size_t shard) { counters[shard].active.Sub(1); }
+  // Lets the peaks of all shards begin anew, at the present count. Any thread.
+  void ResetPeak() {
+    const uint64_t present = active();
+    for (size_t i = 0; i < shard_count_; ++i) counters[i].peak_active.Reset(present);
+  }
 
   alignas(64) std::atomic<uint64_t> cursor{0};  // any shard, relaxed
   // Failed connects of all its backends, so that control sees cheaply that something failed.

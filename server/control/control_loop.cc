@@ -11,6 +11,7 @@
 #include "server/control/config_digest.h"
 #include "server/control/errors.h"
 #include "server/control/state_view.h"
+#include "server/control/stats_view.h"
 #include "spdlog/spdlog.h"
 
 namespace sidelb::control {
@@ -509,6 +510,12 @@ Info ControlLoop::GetInfo() const {
     if (count > 0) info.faults.emplace_back(code, count);
   }
   return info;
+}
+
+Stats ControlLoop::GetStats(const Filter& filter, bool reset_peaks) const {
+  Stats stats{.time = Now(), .since = start_time_, .rows = BuildStats(desired_, *live_, filter)};
+  if (reset_peaks) ResetPeaks(*live_, stats.rows);
+  return stats;
 }
 
 }  // namespace sidelb::control

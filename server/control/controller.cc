@@ -47,6 +47,12 @@ void Controller::GetInfo(InfoCallback callback) {
   if (!posted) callback(Info{.state = ServerState::kDraining});
 }
 
+void Controller::GetStats(Filter filter, bool reset_peaks, StatsCallback callback) {
+  const bool posted = loop_->Post([loop = loop_.get(), filter = std::move(filter), reset_peaks,
+                                   callback] { callback(loop->GetStats(filter, reset_peaks)); });
+  if (!posted) callback(Stopped());
+}
+
 void Controller::Subscribe(Filter filter, bool with_view, SubscribeCallback callback) {
   const bool posted = loop_->Post([loop = loop_.get(), filter = std::move(filter), with_view,
                                    callback] { callback(loop->Subscribe(filter, with_view)); });

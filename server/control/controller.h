@@ -1,10 +1,10 @@
 // Controller: the control thread and all that it owns: desired state, publications, drains, waits.
 // The one door to the control plane for rpc and providers.
 //
-// Thread safety: Apply(), GetState(), GetInfo() and the shutdown calls may be called by any thread;
-// they post to the control thread and never block. Callbacks run on the control thread: they must
-// be quick and must not throw. Start() and Stop() by the thread that owns it.
-// Ownership: owns the DataPlane. Server owns it and stops gRPC before it.
+// Thread safety: Apply(), the reads and the shutdown calls may be called by any thread; they post
+// to the control thread and never block. Callbacks run on the control thread: they must be quick
+// and must not throw. Start() and Stop() by the thread that owns it. Ownership: owns the DataPlane.
+// Server owns it and stops gRPC before it.
 #pragma once
 
 #include <functional>
@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "server/control/event_log.h"
 #include "server/control/model.h"
+#include "server/control/stats.h"
 
 namespace sidelb::control {
 
@@ -29,6 +30,7 @@ class Controller {
   };
   using ApplyCallback = std::function<void(absl::StatusOr<ApplyResponse>)>;
   using StateCallback = std::function<void(absl::StatusOr<std::shared_ptr<const StateView>>)>;
+  using StatsCallback = std::function<void(absl::StatusOr<Stats>)>;
   using SubscribeCallback = std::function<void(std::optional<Subscription>)>;
   using InfoCallback = std::function<void(Info)>;
 
@@ -47,6 +49,10 @@ class Controller {
   void GetState(Filter filter, uint64_t min_revision, absl::Time deadline, StateCallback callback);
 
   void GetInfo(InfoCallback callback);
+
+  // The counters of all that `filter` selects, as GetState() does. With `reset_peaks` the peaks of
+  // what was selected begin anew after the reading.
+  void GetStats(Filter filter, bool reset_peaks, StatsCallback callback);
 
   // Where a watch may begin now, with what is there (`with_view`) or without. nullopt after Stop().
   void Subscribe(Filter filter, bool with_view, SubscribeCallback callback);

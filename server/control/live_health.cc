@@ -140,6 +140,7 @@ void LiveState::SyncProbes(const DesiredState& desired, const std::string& name)
     const Address probed = ProbeAddress(object->effective, wanted->object->spec);
     if (live.probe_id != 0 && live.probe == pool.probe && live.probed == probed) continue;
     if (live.probe_id == 0) live.probe_id = next_id_++;
+    if (live.probe_counters == nullptr) live.probe_counters = std::make_shared<ProbeCounters>();
     if (!(live.probed == probed)) {
       live.health = Health::kUnknown;
       live.report.reset();
@@ -147,8 +148,11 @@ void LiveState::SyncProbes(const DesiredState& desired, const std::string& name)
     live.probe = pool.probe;
     live.probed = probed;
     probe_keys_[live.probe_id] = {name, address};
-    probes_to_put_.push_back(
-        {.id = live.probe_id, .address = probed, .backend = live.backend, .settings = pool.probe});
+    probes_to_put_.push_back({.id = live.probe_id,
+                              .address = probed,
+                              .backend = live.backend,
+                              .settings = pool.probe,
+                              .counters = live.probe_counters});
   }
 }
 

@@ -21,6 +21,13 @@ DrainSpec DrainOf(const BackendObject& backend) {
 
 }  // namespace
 
+Totals TotalsOf(const LiveBackend& live) {
+  Totals totals;
+  totals.Add(*live.backend);
+  if (live.probe_counters != nullptr) totals.Add(*live.probe_counters);
+  return totals;
+}
+
 LiveState::~LiveState() = default;
 
 LivePool& LiveState::Pool(const std::string& name) {
@@ -335,6 +342,7 @@ LiveState::DrainEvents LiveState::Tick(absl::Time now) {
         // Also waits for a shard that has just lowered the count and still holds the index's lock.
         pool.load->index.Detach(&live.backend->load);
         StopProbing(live);
+        pool.gone += TotalsOf(live);
         pool.backends.erase(key.second);
       }
       it = draining_.erase(it);

@@ -24,6 +24,7 @@
 #include "dataplane/health/health_checker.h"
 #include "dataplane/health/outlier_detector.h"
 #include "server/control/batch.h"
+#include "server/control/stats.h"
 
 namespace sidelb::control {
 
@@ -35,7 +36,8 @@ struct LiveBackend {
   ProbeId probe_id = 0;  // 0 = it is not probed
   Address probed;
   std::shared_ptr<const ProbeSettings> probe;
-  std::optional<HealthReport> report;  // the last one
+  std::shared_ptr<ProbeCounters> probe_counters;  // from the first probe on, over all changes
+  std::optional<HealthReport> report;             // the last one
   // The object that it was, without claims, while its last sessions drain; else null.
   std::shared_ptr<const BackendObject> removing;
   uint64_t removed_in_seq = 0;  // the publication that took it out; 0 = none yet
@@ -53,6 +55,7 @@ struct LivePool {
   PoolId id = 0;
   std::unique_ptr<PoolLoad> load;
   absl::btree_map<Address, LiveBackend> backends;
+  Totals gone;  // of backends that are no more
   std::shared_ptr<const PoolSnapshot> published;
   std::shared_ptr<const ProbeSettings> probe;  // null = its backends are not probed
   OutlierDetector outliers;
@@ -228,5 +231,8 @@ class LiveState {
 // What is true of a backend's health, the operator's word included.
 Health EffectiveHealth(const BackendObject& object, const LiveBackend& live);
 HealthReason ReasonOf(const BackendObject& object, const LiveBackend& live);
+
+// All that is counted of a backend so far.
+Totals TotalsOf(const LiveBackend& live);
 
 }  // namespace sidelb::control

@@ -8,6 +8,7 @@
 #include "fmt/format.h"
 #include "server/rpc/convert_request.h"
 #include "server/rpc/convert_state.h"
+#include "server/rpc/convert_stats.h"
 #include "server/rpc/limits.h"
 #include "server/rpc/status.h"
 #include "server/rpc/supported_fields.h"
@@ -167,10 +168,27 @@ grpc::ServerUnaryReactor* ControlService::RenewLease(grpc::CallbackServerContext
   return Refuse(context, "RenewLease");
 }
 
-grpc::ServerUnaryReactor* ControlService::GetStats(grpc::CallbackServerContext* context,
-                                                   const pb::GetStatsRequest*,
-                                                   pb::GetStatsResponse*) {
-  return Refuse(context, "GetStats");
+grpc::ServerUnaryReactor* ControlService::GetStats(grpc::CallbackServerContext*,
+                                                   const pb::GetStatsRequest* request,
+                                                   pb::GetStatsResponse* response) {
+  const auto call = calls_.Start();
+  if (call->is_claimed()) return call.get();  // stopping
+  absl::StatusOr<StatsQuery> query = FromProto(*request);
+  if (!query.ok()) {
+    if (call->Claim()) call->Finish(ToGrpcStatus(query.status()));
+    return call.get();
+  }
+  controller_->GetStats(std::move(query->filter), query->reset_peaks,
+                        [call, response](absl::StatusOr<control::Stats> stats) {
+                          if (!call->Claim()) return;
+                          absl::Status status = stats.status();
+                          if (stats.ok()) {
+                            *response = ToProto(*stats);
+                            status = CheckSize(*response);
+                          }
+                          call->Finish(ToGrpcStatus(status));
+                        });
+  return call.get();
 }
 
 grpc::ServerUnaryReactor* ControlService::ListAudit(grpc::CallbackServerContext* context,

@@ -248,6 +248,15 @@ absl::StatusOr<StateQuery> FromProto(const pb::GetStateRequest& request) {
   return error.Result(std::move(query));
 }
 
+absl::StatusOr<StatsQuery> FromProto(const pb::GetStatsRequest& request) {
+  const FieldPath root;
+  FirstError error;
+  StatsQuery query;
+  query.filter = FilterFromProto(request.filter(), root.Field("filter"), &error);
+  query.reset_peaks = request.reset_peaks();
+  return error.Result(std::move(query));
+}
+
 absl::StatusOr<WatchQuery> FromProto(const pb::WatchRequest& request) {
   const FieldPath root;
   FirstError error;

@@ -25,6 +25,13 @@ struct StateQuery {
 };
 absl::StatusOr<StateQuery> FromProto(const pb::GetStateRequest& request);
 
+// How GetStats is asked.
+struct StatsQuery {
+  control::Filter filter;
+  bool reset_peaks = false;
+};
+absl::StatusOr<StatsQuery> FromProto(const pb::GetStatsRequest& request);
+
 // How Watch is asked.
 struct WatchQuery {
   control::Filter filter;

@@ -157,7 +157,7 @@ absl::Status CheckWrite(const Message& write) { return WriteCheck().Run(write); 
 absl::Span<const SupportedFields> SupportedFieldsTable() { return Table(); }
 
 std::vector<std::string> Capabilities() {
-  std::vector<std::string> all = {"rpc:Apply",   "rpc:GetState", "rpc:Watch",
+  std::vector<std::string> all = {"rpc:Apply",   "rpc:GetState", "rpc:Watch",     "rpc:GetStats",
                                   "rpc:GetInfo", "rpc:health",   "rpc:reflection"};
   for (const SupportedFields& row : Table()) {
     if (row.message != "sidelb.v1.Op") continue;

@@ -52,6 +52,12 @@ class SyncController {
     controller_->GetInfo([&](Info info) { answer.set_value(std::move(info)); });
     return answer.get_future().get();
   }
+  Stats GetStats(Filter filter = {}, bool reset_peaks = false) {
+    std::promise<Stats> answer;
+    controller_->GetStats(std::move(filter), reset_peaks,
+                          [&](auto got) { answer.set_value(*std::move(got)); });
+    return answer.get_future().get();
+  }
   // nullopt when the state has no such backend.
   std::optional<BackendStatus> StatusOf(const Address& address, std::string_view pool = "web") {
     const auto view = Read();

@@ -97,15 +97,41 @@ TEST_F(HealthTest, TrafficReplacesProbesOfAHealthyBackend) {
   Start();
   TcpServer server(testing::Echo);
   auto backend = std::make_shared<Backend>(server.address(), 1);
-  checker_->Put({{.id = 1, .address = server.address(), .backend = backend, .settings = Quick()}});
+  const auto counters = std::make_shared<ProbeCounters>();
+  checker_->Put({{.id = 1,
+                  .address = server.address(),
+                  .backend = backend,
+                  .settings = Quick(),
+                  .counters = counters}});
   EXPECT_TRUE(WaitFor(1, Health::kHealthy));
+  const uint64_t probes_before = counters->started.value();
   // Sessions keep coming: results come, probes do not.
-  const HealthReport before = Last(1);
+  const uint32_t good_before = Last(1).consecutive_good;
   EXPECT_TRUE(TestDataPlane::WaitUntil([&] {
     backend->Shard(0)->counters.sessions.Add(1);
-    return Last(1).consecutive_good >= before.consecutive_good + 5;
+    return Last(1).consecutive_good >= good_before + 5;
   }));
-  EXPECT_LE(Last(1).probes, before.probes + 1);
+  EXPECT_LE(counters->started.value(), probes_before + 1);
+}
+
+TEST_F(HealthTest, ATargetThatIsPutAnewGoesOnCounting) {
+  Start();
+  TcpServer server(testing::Echo);
+  testing::RefusedAddress refused;
+  const auto counters = std::make_shared<ProbeCounters>();
+  ProbeTarget target{
+      .id = 1, .address = server.address(), .settings = Quick(), .counters = counters};
+  checker_->Put({target});
+  EXPECT_TRUE(WaitFor(1, Health::kHealthy));
+  EXPECT_EQ(counters->failed.value(), 0u);
+  const uint64_t before = counters->started.value();
+
+  target.address = refused.address;
+  checker_->Put({target});
+
+  EXPECT_TRUE(WaitFor(1, Health::kUnhealthy));
+  EXPECT_GT(counters->failed.value(), 0u);
+  EXPECT_GE(counters->started.value(), before + counters->failed.value());
 }
 
 TEST_F(HealthTest, BoundsHoldAndNobodyIsForgotten) {

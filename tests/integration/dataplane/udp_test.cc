@@ -275,6 +275,18 @@ TEST_F(UdpTest, SessionsFollowTheirListenerToAnotherPool) {
   EXPECT_EQ(socket.Receive(), "B2");
 }
 
+TEST_F(UdpTest, ASessionThatNeverFoundABackendEndsForThatReason) {
+  TestDataPlane plane(1);
+  plane.AddPool(1);
+  UdpSocket socket(*Address::Parse("127.0.0.1:0"),
+                   Listen(plane, {.udp_unanswered_timeout = std::chrono::milliseconds(50)}));
+  socket.Send("x");
+  EXPECT_TRUE(plane.WaitUntil([&] { return plane.closes(1, CloseReason::kNoBackend) == 1; }));
+  const auto reason = static_cast<size_t>(CloseReason::kNoBackend);
+  EXPECT_EQ(plane.pool_load(1).counters[0].closes[reason].value(), 1u);
+  EXPECT_EQ(plane.closes(1, CloseReason::kIdleTimeout), 0u);
+}
+
 TEST_F(UdpTest, AClientHasACapOfItsOwn) {
   UdpServer server(Named(""));
   TestDataPlane plane(1);

@@ -12,6 +12,9 @@
 #include "sidelb/v1/control.pb.h"
 
 namespace sidelb::rpc {
+
+namespace pb = sidelb::v1;
+
 namespace {
 
 using google::protobuf::FieldDescriptor;

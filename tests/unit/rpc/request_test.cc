@@ -315,6 +315,23 @@ TEST(GetStateRequestTest, WrongShapesNameTheirField) {
   }
 }
 
+TEST(GetStatsRequestTest, IsAFilterAndWhetherPeaksBeginAnew) {
+  pb::GetStatsRequest request;
+  EXPECT_TRUE(FromProto(request)->filter.with_backends);
+  EXPECT_FALSE(FromProto(request)->reset_peaks);
+  request.mutable_filter()->add_pools("web");
+  request.mutable_filter()->add_kinds(pb::OBJECT_KIND_POOL);
+  request.set_reset_peaks(true);
+  const auto query = FromProto(request);
+  ASSERT_TRUE(query.ok()) << query.status();
+  EXPECT_THAT(query->filter.pools, ElementsAre("web"));
+  EXPECT_FALSE(query->filter.with_backends);
+  EXPECT_TRUE(query->reset_peaks);
+  request.mutable_filter()->mutable_backends()->add_addresses("x");
+  EXPECT_EQ(control::GetErrorDetails(FromProto(request).status())->violations.at(0).field,
+            "filter.backends.addresses[0]");
+}
+
 TEST(GetStateRequestTest, LeasesAreNotBuiltYet) {
   pb::GetStateRequest request;
   request.mutable_filter()->add_kinds(pb::OBJECT_KIND_LEASE);

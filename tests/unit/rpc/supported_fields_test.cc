@@ -149,9 +149,11 @@ TEST(CapabilitiesTest, ListWhatIsBuiltAndNothingElse) {
   EXPECT_THAT(all, Contains("op:set_override"));
   EXPECT_THAT(all, Contains("mode:least-connections"));
   EXPECT_THAT(all, Contains("wait:drained"));
+  EXPECT_THAT(all, Contains("rpc:GetStats"));
   EXPECT_THAT(all, Not(Contains("op:import_state")));
   EXPECT_THAT(all, Not(Contains("op:expected_revision")));
-  EXPECT_THAT(all, Not(Contains("rpc:Watch")));
+  EXPECT_THAT(all, Contains("rpc:Watch"));
+  EXPECT_THAT(all, Not(Contains("rpc:ListAudit")));
 }
 
 }  // namespace
