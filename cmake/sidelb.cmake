@@ -10,9 +10,11 @@ endif()
 
 set(SIDELB_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
     # Designated initializers leave the rest at its default on purpose.
-    -Wno-missing-field-initializers
-    # g++ 12 sees overlaps in `"text" + std::string` that are none (GCC bug 105651).
-    -Wno-restrict)
+    -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 sees overlaps in `"text" + std::string` that are none (GCC bug 105651).
+  list(APPEND SIDELB_WARNINGS -Wno-restrict)
+endif()
 if(SIDELB_WERROR)
   list(APPEND SIDELB_WARNINGS -Werror)
 endif()
@@ -25,8 +27,17 @@ if(SIDELB_SANITIZE STREQUAL "address")
 elseif(SIDELB_SANITIZE STREQUAL "thread")
   # Asio uses atomic_thread_fence, of which g++ warns under TSan.
   set(SIDELB_SANITIZE_FLAGS -fsanitize=thread -fno-omit-frame-pointer -Wno-tsan)
+elseif(SIDELB_SANITIZE STREQUAL "fuzzer")
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "SIDELB_SANITIZE=fuzzer needs Clang: -DCMAKE_CXX_COMPILER=clang++-14")
+  endif()
+  set(SIDELB_SANITIZE_FLAGS -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize=vptr
+      -fno-sanitize-recover=all -fno-omit-frame-pointer
+      -fsanitize-ignorelist=${CMAKE_SOURCE_DIR}/tests/fuzz/ignore.txt
+      -fsanitize-coverage-ignorelist=${CMAKE_SOURCE_DIR}/tests/fuzz/ignore.txt)
 elseif(SIDELB_SANITIZE)
-  message(FATAL_ERROR "SIDELB_SANITIZE is '${SIDELB_SANITIZE}'; allowed: empty, address, thread")
+  message(FATAL_ERROR
+    "SIDELB_SANITIZE is '${SIDELB_SANITIZE}'; allowed: empty, address, thread, fuzzer")
 endif()
 
 # sidelb_flags(TARGET): warnings, sanitizers and the include root.

@@ -69,6 +69,10 @@ absl::StatusOr<pb::Mode> ParseMode(std::string_view text) {
 }
 
 absl::StatusOr<std::string> ParseAddress(std::string_view text, PortZero port_zero) {
+  // inet_pton() would stop there and take what stands before it.
+  if (text.find('\0') != std::string_view::npos) {
+    return InvalidAddress(text, "has a zero byte in it");
+  }
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || text.ends_with(']')) {
     return InvalidAddress(text, "has no port");

@@ -108,9 +108,10 @@ uint32_t MaglevTableSize(size_t backends) {
 
 uint64_t MaglevPicker::HashClient(const Address& client) { return HashIp(client, 0); }
 
-MaglevPicker::MaglevPicker(absl::Span<const Member> eligible) : eligible_(eligible) {
+MaglevPicker::MaglevPicker(absl::Span<const Member> eligible, size_t pool_size)
+    : eligible_(eligible) {
   if (eligible.empty()) return;
-  const uint32_t size = MaglevTableSize(eligible.size());
+  const uint32_t size = MaglevTableSize(pool_size);
   std::vector<Walk> walks;
   walks.reserve(eligible.size());
   for (uint32_t i = 0; i < eligible.size(); ++i) {

@@ -4,11 +4,14 @@
 // A table of a prime number of slots is filled by the backends in turns; each backend walks the
 // slots in an order of its own, drawn from its address. A backend has as many slots as its weight
 // says, within one, and at least one (where that lifts shares below one, the others pay for it).
-// When one of n leaves, at most 1/n + 1.5 % of the clients move.
+// When one of n leaves, at most 1/n + 1.5 % of the clients move. The number of slots follows from
+// the size of the pool, whatever the health of its backends is, because another number of slots
+// moves nearly every client; that is left to changes of the configuration that cross a size.
 // See Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI
 // 2016, 3.4.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -17,13 +20,16 @@
 
 namespace sidelb {
 
-// The number of slots for `backends`: 65 537, for larger pools the smallest listed prime of at
-// least 100 slots a backend, at most 655 373.
+// The number of slots for a pool of `backends`: 65 537, for larger pools the smallest listed prime
+// of at least 100 slots a backend, at most 655 373.
 uint32_t MaglevTableSize(size_t backends);
 
 class MaglevPicker final : public Picker {
  public:
-  explicit MaglevPicker(absl::Span<const Member> eligible);
+  MaglevPicker(absl::Span<const Member> eligible, size_t pool_size);
+  // Of a pool of which all members are eligible.
+  explicit MaglevPicker(absl::Span<const Member> eligible)
+      : MaglevPicker(eligible, eligible.size()) {}
   PickResult Pick(const PickRequest& request) const override;
 
   // The index of the eligible member for each slot.

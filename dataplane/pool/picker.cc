@@ -41,7 +41,7 @@ std::optional<Mode> ParseMode(std::string_view name) {
 }
 
 std::unique_ptr<const Picker> MakePicker(Mode mode, absl::Span<const Member> eligible,
-                                         PoolLoad* load) {
+                                         size_t pool_size, PoolLoad* load) {
   switch (mode) {
     case Mode::kRoundRobin:
       break;
@@ -53,7 +53,7 @@ std::unique_ptr<const Picker> MakePicker(Mode mode, absl::Span<const Member> eli
       return std::make_unique<RandomPicker>(eligible);
     case Mode::kSourceHash:
     case Mode::kMaglev:
-      return std::make_unique<MaglevPicker>(eligible);
+      return std::make_unique<MaglevPicker>(eligible, pool_size);
   }
   return std::make_unique<RoundRobinPicker>(eligible, load);
 }

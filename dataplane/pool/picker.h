@@ -4,6 +4,7 @@
 // Ownership: belongs to its PoolSnapshot, refers to the snapshot's members and the PoolLoad.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -54,8 +55,8 @@ class Picker {
 };
 
 // `eligible` are the members that may take new sessions, in the order of the snapshot; it and
-// `load` must outlive the picker.
+// `load` must outlive the picker. `pool_size` counts all members.
 std::unique_ptr<const Picker> MakePicker(Mode mode, absl::Span<const Member> eligible,
-                                         PoolLoad* load);
+                                         size_t pool_size, PoolLoad* load);
 
 }  // namespace sidelb

@@ -56,11 +56,13 @@ std::shared_ptr<const PoolSnapshot> PoolSnapshot::Build(PoolId id, Mode mode,
   return snapshot;
 }
 
-void PoolSnapshot::MakePicker() { picker_ = sidelb::MakePicker(mode_, eligible_, load_); }
+void PoolSnapshot::MakePicker() {
+  picker_ = sidelb::MakePicker(mode_, eligible_, members_.size(), load_);
+}
 
 bool PoolSnapshot::is_large() const {
   const bool has_table = mode_ == Mode::kMaglev || mode_ == Mode::kSourceHash;
-  return has_table && MaglevTableSize(eligible_.size()) > MaglevTableSize(1);
+  return has_table && MaglevTableSize(members_.size()) > MaglevTableSize(1);
 }
 
 std::shared_ptr<PoolSnapshot> PoolSnapshot::Prepare(PoolId id, Mode mode,

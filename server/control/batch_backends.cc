@@ -21,6 +21,15 @@ absl::Status Batch::CheckTarget(const std::string& pool, const Address& address,
 absl::Status Batch::CheckBackends(const std::string& pool, const std::vector<BackendSpec>& backends,
                                   const std::string& path) {
   if (auto status = NeedPool(pool, path + ".pool"); !status.ok()) return status;
+  if (replaced_.contains(pool) && !backends.empty()) {
+    // Accepted once, it would be refused when it is sent again, because the backend then is one
+    // that the replacement drops.
+    return MakeError(
+        absl::StatusCode::kInvalidArgument,
+        fmt::format("{}.backends: an op before it replaced all backends of pool '{}'", path, pool),
+        {.reason = "DUPLICATE_TARGET",
+         .violations = {{path + ".backends", "the pool's backends were replaced before"}}});
+  }
   for (size_t i = 0; i < backends.size(); ++i) {
     const std::string one = fmt::format("{}.backends[{}]", path, i);
     if (auto status = ValidateBackend(backends[i], one); !status.ok()) return status;
@@ -71,6 +80,7 @@ absl::Status Batch::Do(const RemoveBackends& op) {
 absl::Status Batch::Do(const ReplaceBackends& op) {
   const std::string path = Path("replace_backends");
   if (auto status = CheckBackends(op.pool, op.backends, path); !status.ok()) return status;
+  replaced_.insert(op.pool);
   absl::flat_hash_set<Address> wanted;
   for (const BackendSpec& spec : op.backends) wanted.insert(spec.address);
   std::vector<Address> unwanted;

@@ -63,9 +63,10 @@ class Batch {
   size_t index_ = 0;         // of the present op
   Change change_;
   DesiredState& next_;
-  absl::flat_hash_set<BackendKey> targets_;   // backends named by ops on claims
-  absl::flat_hash_set<std::string> objects_;  // listeners and pools named by ops on them
-  size_t warnings_ = 0;                       // also those that are not told
+  absl::flat_hash_set<BackendKey> targets_;    // backends named by ops on claims
+  absl::flat_hash_set<std::string> replaced_;  // pools whose backends an op has replaced
+  absl::flat_hash_set<std::string> objects_;   // listeners and pools named by ops on them
+  size_t warnings_ = 0;                        // also those that are not told
 };
 
 }  // namespace sidelb::control

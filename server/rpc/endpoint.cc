@@ -36,10 +36,12 @@ bool Endpoint::is_local() const {
 }
 
 absl::StatusOr<Endpoint> ParseEndpoint(std::string_view text) {
+  // The system would take it for the end.
+  if (text.find('\0') != std::string_view::npos) return Bad(text, "has a zero byte in it");
   Endpoint endpoint;
   if (text.starts_with(kUnixPrefix)) {
     std::string_view path = text.substr(kUnixPrefix.size());
-    if (path.starts_with("///")) path.remove_prefix(2);  // the URI form unix:///PATH
+    while (path.starts_with("//")) path.remove_prefix(1);  // the URI form unix:///PATH
     if (path.empty()) return Bad(text, "has no path");
     endpoint.path = std::string(path);
     return endpoint;

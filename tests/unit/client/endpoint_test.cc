@@ -24,6 +24,8 @@ EndpointSources Sources(std::map<std::string, std::string> variables,
 TEST(ParseEndpointTest, TakesSocketsAndHosts) {
   EXPECT_EQ(*ParseEndpoint("unix:/run/x.sock"), (Endpoint{Endpoint::Kind::kUnix, "/run/x.sock"}));
   EXPECT_EQ(*ParseEndpoint("unix:///run/x.sock"), (Endpoint{Endpoint::Kind::kUnix, "/run/x.sock"}));
+  EXPECT_EQ(*ParseEndpoint("unix://///run/x.sock"),
+            (Endpoint{Endpoint::Kind::kUnix, "/run/x.sock"}));
   EXPECT_EQ(*ParseEndpoint("127.0.0.1:7000"), (Endpoint{Endpoint::Kind::kTcp, "127.0.0.1:7000"}));
   EXPECT_EQ(*ParseEndpoint("[::1]:7000"), (Endpoint{Endpoint::Kind::kTcp, "[::1]:7000"}));
   EXPECT_EQ(*ParseEndpoint("lb.example:7000"), (Endpoint{Endpoint::Kind::kTcp, "lb.example:7000"}));
@@ -35,6 +37,7 @@ TEST(ParseEndpointTest, RefusesWhatItCannotReach) {
         std::string("host:0"), std::string("host:70000"), std::string("host:x"),
         std::string(":7000"), std::string("[]:7000"), std::string("::1:7000"),
         std::string("http://host:7000"), std::string("[::1]"), std::string(""),
+        std::string("unix:/a\0b", 9), std::string("ho\0st:7000", 10),
         "unix:/" + std::string(107, 'x')}) {
     const auto endpoint = ParseEndpoint(text);
     ASSERT_FALSE(endpoint.ok()) << text;

@@ -76,6 +76,11 @@ TEST(ParseAddressTest, NamesWhatItRefuses) {
   EXPECT_THAT(message("10.0.0.05:80"), HasSubstr("is not an IP address"));
 }
 
+TEST(ParseAddressTest, RefusesAZeroByteThatWouldHideTheRest) {
+  EXPECT_FALSE(ParseAddress(std::string_view("10.0.0.5\0.9:80", 14), PortZero::kRefused).ok());
+  EXPECT_FALSE(ParseAddress(std::string_view("[::1\0:9]:80", 11), PortZero::kRefused).ok());
+}
+
 TEST(ParseTagTest, SplitsAtTheFirstEquals) {
   EXPECT_EQ(*ParseTag("a=b=c"), std::pair(std::string("a"), std::string("b=c")));
   EXPECT_EQ(*ParseTag("a="), std::pair(std::string("a"), std::string()));

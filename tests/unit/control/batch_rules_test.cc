@@ -80,6 +80,15 @@ TEST_F(BatchRulesTest, ReplaceSpeaksOfAllMyBackends) {
             "DUPLICATE_TARGET");
 }
 
+TEST_F(BatchRulesTest, ABatchThatAddsAfterAReplaceIsRefusedTheFirstTimeToo) {
+  const absl::Status status =
+      Bad(Ops({Replace("web", {B("10.0.0.1:80")}), Upsert("web", {B("10.0.0.9:80")})}));
+  EXPECT_EQ(Reason(status), "DUPLICATE_TARGET");
+  EXPECT_EQ(Field(status), "ops[1].upsert_backends.backends");
+  EXPECT_EQ(Reason(Bad(Ops({Replace("web", {}), Replace("web", {B("10.0.0.9:80")})}))),
+            "DUPLICATE_TARGET");
+}
+
 TEST_F(BatchRulesTest, HealthChecksNameTheField) {
   const auto with = [](auto change) {
     Op op = Pool("p");

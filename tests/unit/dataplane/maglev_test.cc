@@ -90,6 +90,22 @@ TEST(MaglevTest, FewClientsMoveWhenABackendLeaves) {
   }
 }
 
+TEST(MaglevTest, FewClientsMoveWhenABackendTurnsUnhealthyWhereTheTableSizesMeet) {
+  for (size_t count : {656u, 1'312u}) {
+    TestPool pool(std::vector<uint32_t>(count, 1));
+    const auto before = pool.Build(Mode::kMaglev);
+    pool.members[7].health = Health::kUnhealthy;
+    const auto after = pool.Build(Mode::kMaglev);
+    int moved = 0;
+    for (size_t i = 0; i < 10'000; ++i) {
+      const Address client = AddressOf(i * 37);
+      moved +=
+          before->Pick({.client = &client}).backend != after->Pick({.client = &client}).backend;
+    }
+    EXPECT_LE(moved / 10'000.0, 1.0 / static_cast<double>(count) + 0.015) << count;
+  }
+}
+
 TEST(MaglevTest, TheOrderOfThePoolDoesNotMatter) {
   TestPool pool({1, 2, 3, 4, 5, 6});
   const MaglevPicker picker(pool.members);

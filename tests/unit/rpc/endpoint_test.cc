@@ -24,6 +24,7 @@ TEST(EndpointTest, ParsesWhatItPrints) {
 
 TEST(EndpointTest, KnowsTheUriFormAndLocalhost) {
   EXPECT_EQ(ParseEndpoint("unix:///run/a.sock")->path, "/run/a.sock");
+  EXPECT_EQ(ParseEndpoint("unix://///run/a.sock")->ToString(), "unix:/run/a.sock");
   EXPECT_EQ(ParseEndpoint("localhost:7000")->ToString(), "127.0.0.1:7000");
 }
 
@@ -35,6 +36,11 @@ TEST(EndpointTest, RefusesTheRestAndSaysWhatIsAllowed) {
     EXPECT_THAT(std::string(endpoint.status().message()),
                 AllOf(HasSubstr(text), HasSubstr("allowed: unix:PATH or IP:PORT")));
   }
+}
+
+TEST(EndpointTest, RefusesAZeroByteThatWouldCutThePath) {
+  EXPECT_FALSE(ParseEndpoint(std::string_view("unix:/run/a\0.sock", 17)).ok());
+  EXPECT_FALSE(ParseEndpoint(std::string_view("localhost:80\0", 13)).ok());
 }
 
 TEST(EndpointTest, OnlySocketsAndLoopbackAreLocal) {

@@ -1,0 +1,43 @@
+// Arguments and environment of the daemon.
+#include <set>
+#include <variant>
+
+#include "server/options.h"
+#include "tests/fuzz/fuzz.h"
+
+using sidelb::fuzz::Require;
+using sidelb::server::Exit;
+using sidelb::server::Options;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const sidelb::fuzz::CommandLine line(sidelb::fuzz::Text(data, size));
+  const auto parsed = sidelb::server::ParseOptions(
+      line.arguments,
+      {.get_variable = [&line](const char* name) { return line.Variable(name); }, .cpus = 2});
+  if (const auto* exit = std::get_if<Exit>(&parsed)) {
+    Require(exit->code == 0 || exit->code == 2, "the exit code is 0 or 2");
+    Require(exit->text.ends_with('\n') && exit->text.size() > 1, "it says why", exit->text);
+    return 0;
+  }
+  const Options& options = std::get<Options>(parsed);
+  Require(options.shards >= 1 && options.shards <= 256, "1 to 256 shards");
+  Require(options.max_connections <= UINT32_MAX, "the limit of connections has 32 bits");
+  std::set<sidelb::Address> backends;
+  for (const sidelb::Address& backend : options.backends) {
+    Require(backend.port() != 0, "a backend has a port", backend.ToString());
+    Require(backends.insert(backend).second, "no backend twice", backend.ToString());
+  }
+  Require(options.bind.has_value() || options.backends.empty(), "backends need a listener");
+  Require(options.control.has_value() != !options.default_sockets.empty(),
+          "the control endpoint is chosen or searched for");
+  for (absl::Duration time : {options.drain_timeout, options.drain_delay}) {
+    Require(time >= absl::ZeroDuration() && time <= absl::Hours(24), "a drain is 0s to 24h");
+  }
+  bool is_insecure_allowed = false;
+  for (const std::string& argument : line.arguments) {
+    is_insecure_allowed |= argument.starts_with("--control-insecure");
+  }
+  Require(!options.control || options.control->is_local() || is_insecure_allowed,
+          "an endpoint for other machines needs a word");
+  return 0;
+}
