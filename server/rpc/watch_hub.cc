@@ -5,7 +5,6 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <vector>
 
 #include "fmt/format.h"
@@ -76,7 +75,7 @@ WatchHub::WatchHub(control::Controller* controller, std::string epoch, Options o
       encoder_(std::move(epoch)) {
   controller_->events().SetObserver([this] {
     if (is_notified_.exchange(true)) return;
-    boost::asio::post(io_, [this] { OnLogGrew(); });
+    Post([this] { OnLogGrew(); });
   });
   thread_ = std::thread([this] { io_.run(); });
   pthread_setname_np(thread_.native_handle(), "slb-watch");
@@ -84,24 +83,28 @@ WatchHub::WatchHub(control::Controller* controller, std::string epoch, Options o
 
 WatchHub::~WatchHub() {
   controller_->events().SetObserver(nullptr);
-  boost::asio::post(io_, [this] {
+  Post([this] {
     timer_.cancel();
     timer_time_ = Clock::time_point::min();  // it is not set any more
-    work_.reset();
+    is_ending_ = true;
+    EndWhenSettled();
   });
   thread_.join();
+  const std::lock_guard lock(post_mutex_);  // who posted last has left
+}
+
+void WatchHub::EndWhenSettled() {
+  if (is_ending_ && subscribing_ == 0) work_.reset();
 }
 
 WatchStream* WatchHub::Start(grpc::CallbackServerContext* context,
                              const grpc::ByteBuffer* request) {
   const uint64_t id = next_id_++;
   auto* const stream = new WatchStream(
-      context,
-      {.on_written =
-           [this, id](bool ok) { boost::asio::post(io_, [this, id, ok] { OnWritten(id, ok); }); },
-       .on_cancelled = [this, id] { boost::asio::post(io_, [this, id] { OnCancelled(id); }); },
-       .on_done = [this, id] { boost::asio::post(io_, [this, id] { OnDone(id); }); }});
-  boost::asio::post(io_, [this, id, stream, query = Parse(*request)]() mutable {
+      context, {.on_written = [this, id](bool ok) { Post([this, id, ok] { OnWritten(id, ok); }); },
+                .on_cancelled = [this, id] { Post([this, id] { OnCancelled(id); }); },
+                .on_done = [this, id] { Post([this, id] { OnDone(id); }); }});
+  Post([this, id, stream, query = Parse(*request)]() mutable {
     auto watch = std::make_unique<Watch>();
     watch->id = id;
     watch->stream.reset(stream);
@@ -163,13 +166,13 @@ void WatchHub::Add(uint64_t id, absl::StatusOr<WatchQuery> query) {
 
 void WatchHub::Subscribe(Watch& watch, bool with_snapshot, pb::ResyncReason resync) {
   watch.is_subscribed = false;
+  ++subscribing_;
   controller_->Subscribe(
       watch.selected, with_snapshot,
       [this, id = watch.id, resync](std::optional<control::Subscription> subscription) {
-        boost::asio::post(io_,
-                          [this, id, resync, subscription = std::move(subscription)]() mutable {
-                            OnSubscribed(id, std::move(subscription), resync);
-                          });
+        Post([this, id, resync, subscription = std::move(subscription)]() mutable {
+          OnSubscribed(id, std::move(subscription), resync);
+        });
       });
 }
 
@@ -188,6 +191,8 @@ std::shared_ptr<const EncodedSnapshot> WatchHub::Encode(const Watch& watch,
 
 void WatchHub::OnSubscribed(uint64_t id, std::optional<control::Subscription> subscription,
                             pb::ResyncReason resync) {
+  --subscribing_;
+  EndWhenSettled();
   Watch* const watch = Find(id);
   if (watch == nullptr || watch->is_finished) return;
   if (!subscription || is_going_away_) return Finish(*watch, DrainingError());
@@ -315,7 +320,7 @@ void WatchHub::OnDone(uint64_t id) {
 }
 
 void WatchHub::Stop(absl::Duration grace) {
-  boost::asio::post(io_, [this, grace] {
+  Post([this, grace] {
     is_going_away_ = true;
     grace_ = grace;
     for (auto& [id, watch] : watches_) {

@@ -18,10 +18,12 @@
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
@@ -62,6 +64,13 @@ class WatchHub {
   using Clock = std::chrono::steady_clock;
   struct Watch;
 
+  // Runs `function` on the hub's thread. Any thread.
+  template <typename Function>
+  void Post(Function function) {
+    const std::lock_guard lock(post_mutex_);
+    boost::asio::post(io_, std::move(function));
+  }
+  void EndWhenSettled();
   void Add(uint64_t id, absl::StatusOr<WatchQuery> query);
   void Subscribe(Watch& watch, bool with_snapshot, pb::ResyncReason resync);
   void OnSubscribed(uint64_t id, std::optional<control::Subscription> subscription,
@@ -90,6 +99,7 @@ class WatchHub {
   std::atomic<uint64_t> next_id_{1};
   std::atomic<size_t> count_{0};
   std::atomic<bool> is_notified_{false};  // OnLogGrew() is posted
+  std::mutex post_mutex_;                 // so that the destructor sees that posts are over
 
   // The hub's thread only:
   boost::asio::io_context io_{1};
@@ -100,6 +110,8 @@ class WatchHub {
   std::unordered_map<uint64_t, std::unique_ptr<Watch>> watches_;
   std::set<std::pair<Clock::time_point, uint64_t>> due_;
   std::weak_ptr<const EncodedSnapshot> last_snapshots_[2];  // of everything, by StateDetail
+  size_t subscribing_ = 0;  // answers of the controller that are due
+  bool is_ending_ = false;
   bool is_going_away_ = false;
   absl::Duration grace_;
 
