@@ -166,7 +166,9 @@ std::vector<WatchView::Change> WatchView::Apply(const pb::WatchResponse& message
   if (message.has_resync()) ExpectSnapshot();
   for (const pb::Event& event : message.events().events()) {
     const bool is_removal = event.kind() == pb::EVENT_KIND_REMOVED;
-    changes.push_back({event, is_removal ? objects_.Remove(event) : objects_.Put(event)});
+    Change change{event, is_removal ? objects_.Remove(event) : objects_.Put(event)};
+    change.is_new = !is_removal && !change.before && is_complete_;
+    changes.push_back(std::move(change));
   }
   return changes;
 }

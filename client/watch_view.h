@@ -44,11 +44,13 @@ class WatchView {
  public:
   using BackendKey = std::pair<std::string, std::string>;  // pool, address
 
-  // One event with what was there before it; `before` is absent when nothing was, or when it is not
-  // known because the stream began without a snapshot.
+  // One event with what was there before it.
   struct Change {
     pb::Event event;
     std::optional<pb::Event> before;
+    // Nothing was there. False without `before` means that it is not known, because the stream
+    // began without a snapshot.
+    bool is_new = false;
   };
 
   // Returns the changes of an Events message, in order; a snapshot is no change. A snapshot
