@@ -35,7 +35,7 @@ class Follower {
     // Waits between attempts: the first, doubled each time up to the second, less up to half of it
     // by chance, so that clients of one daemon do not all come back at once.
     absl::Duration min_backoff = absl::Milliseconds(100);
-    absl::Duration max_backoff = absl::Seconds(5);
+    absl::Duration max_backoff = absl::Seconds(2);
     // Without a message for this many heartbeat intervals the stream counts as broken.
     int silent_heartbeats = 3;
     std::mutex* view_mutex = nullptr;  // held while the view changes; may be nullptr

@@ -42,7 +42,7 @@ void ConnectionNotices::Tell(const Follower::Step& step) {
   const std::string message(step.status.message());
   if (step.kind == Follower::Step::Kind::kLost && message != last_loss_) {
     last_loss_ = message;
-    PrintWarning(streams_, fmt::format("{}; trying again", message));
+    PrintWarning(streams_, fmt::format("{} (trying again)", message));
   }
   if (step.kind == Follower::Step::Kind::kDiverged) {
     PrintError(step.status, Output::kTable, streams_);
