@@ -81,7 +81,7 @@ absl::Status Follower::Open() {
   request_.set_resume_position(from ? from->position : 0);
   if (!from) {
     request_.set_skip_snapshot(false);
-    view_.ExpectSnapshot();
+    ExpectSnapshot();
   }
   auto stream = options_.open(request_);
   if (!stream.ok()) return stream.status();
@@ -90,6 +90,16 @@ absl::Status Follower::Open() {
   stream_ = *std::move(stream);
   if (is_cancelled_) stream_->Cancel();
   return absl::OkStatus();
+}
+
+std::unique_lock<std::mutex> Follower::LockView() const {
+  if (options_.view_mutex == nullptr) return {};
+  return std::unique_lock(*options_.view_mutex);
+}
+
+void Follower::ExpectSnapshot() {
+  const auto lock = LockView();
+  view_.ExpectSnapshot();
 }
 
 void Follower::Close() {
@@ -113,7 +123,7 @@ Follower::Step Follower::Lose(absl::Status status) {
     return step;
   }
   // The daemon does not know the place: a restart with the same epoch cannot be, so begin anew.
-  if (absl::IsOutOfRange(step.status)) view_.ExpectSnapshot();
+  if (absl::IsOutOfRange(step.status)) ExpectSnapshot();
   ++failures_;
   is_reconnecting_ = true;
   step.kind = Step::Kind::kLost;
@@ -134,8 +144,7 @@ Follower::Step Follower::Take(pb::WatchResponse message) {
   failures_ = 0;
   step.is_reconnected = std::exchange(is_reconnecting_, false);
   {
-    std::unique_lock<std::mutex> lock;
-    if (options_.view_mutex != nullptr) lock = std::unique_lock(*options_.view_mutex);
+    const auto lock = LockView();
     step.changes = view_.Apply(step.message);
   }
   // A filter by state has no digest, and one taken while events wait is ahead of the view.
@@ -152,7 +161,7 @@ Follower::Step Follower::Take(pb::WatchResponse message) {
       absl::StatusCode::kDataLoss, "DIVERGED",
       fmt::format("the view at revision {} has digest {:016x}, the daemon's has {:016x}",
                   view_.revision(), view_.digest(), step.message.heartbeat().config_digest()));
-  view_.ExpectSnapshot();
+  ExpectSnapshot();
   Close();
   is_reconnecting_ = true;
   step.retry_in = Backoff(++divergences_);

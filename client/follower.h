@@ -78,6 +78,9 @@ class Follower {
   bool WaitForRetry(absl::Time deadline);
   bool is_cancelled();
   absl::Status Open();
+  // Holds the caller's lock on the view, if there is one.
+  std::unique_lock<std::mutex> LockView() const;
+  void ExpectSnapshot();
   void Close();
   Step Lose(absl::Status status);
   Step Take(pb::WatchResponse message);

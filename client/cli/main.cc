@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "client/cli/run.h"
+#include "client/cli/screen.h"
 
 namespace {
 
@@ -23,6 +24,7 @@ sidelb::client::Interrupt* interrupt = nullptr;
 // Ctrl-C expects. Only calls what is safe in a handler.
 void OnSignal(int number) {
   if (interrupt->Raise()) return;
+  sidelb::client::Screen::GiveBackInHandler();
   if (number != SIGINT) {
     signal(number, SIG_DFL);
     raise(number);

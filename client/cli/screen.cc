@@ -21,8 +21,9 @@ namespace {
 constexpr std::string_view kEnter = "\x1b[?1049h\x1b[?25l\x1b[2J";
 constexpr std::string_view kLeave = "\x1b[?25h\x1b[?1049l";
 
-// For the signal handler.
+// For signal handlers.
 std::atomic<int> resize_event = -1;
+std::atomic<const Screen*> living = nullptr;
 
 void Set(int event) {
   const uint64_t one = 1;
@@ -104,15 +105,26 @@ Screen::Screen(const TerminalDescriptors& terminal)
   raw.c_cc[VSUSP] = _POSIX_VDISABLE;
   raw.c_cc[VQUIT] = _POSIX_VDISABLE;
   tcsetattr(terminal_.in, TCSANOW, &raw);
+  living = this;
   Write(kEnter);
 }
 
 Screen::~Screen() {
-  Write(kLeave);
-  tcsetattr(terminal_.in, TCSANOW, &before_);
+  GiveBack();
+  living = nullptr;
   sigaction(SIGWINCH, &resize_before_, nullptr);
   resize_event = -1;
   close(wake_);
+}
+
+void Screen::GiveBack() const {
+  Write(kLeave);
+  tcsetattr(terminal_.in, TCSANOW, &before_);
+}
+
+void Screen::GiveBackInHandler() {
+  const Screen* screen = living;
+  if (screen != nullptr) screen->GiveBack();
 }
 
 ScreenSize Screen::size() const {
@@ -124,7 +136,7 @@ ScreenSize Screen::size() const {
   return {size.ws_row, std::max<size_t>(size.ws_col, 2) - 1};
 }
 
-void Screen::Write(std::string_view bytes) {
+void Screen::Write(std::string_view bytes) const {
   while (!bytes.empty()) {
     const ssize_t written = write(terminal_.out, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;

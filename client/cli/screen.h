@@ -34,6 +34,10 @@ class Screen {
   Screen(const Screen&) = delete;
   Screen& operator=(const Screen&) = delete;
 
+  // For a signal that ends the process at once: gives back the terminal of the screen that lives,
+  // if there is one. Only calls what is safe in a handler.
+  static void GiveBackInHandler();
+
   ScreenSize size() const;
   void Draw(const std::vector<std::string>& lines);
   // Returns at a key, at a new size, at Wake() or at the deadline; empty but for keys. kQuit when
@@ -42,7 +46,8 @@ class Screen {
   void Wake();
 
  private:
-  void Write(std::string_view bytes);
+  void Write(std::string_view bytes) const;
+  void GiveBack() const;
 
   const TerminalDescriptors terminal_;
   const int wake_;  // an eventfd
