@@ -21,8 +21,10 @@ namespace {
 // For frames that no terminal limits.
 constexpr ScreenSize kBatchSize = {0, 200};
 
-absl::StatusOr<TopSample> TakeSample(const Calls& calls) {
-  auto stats = calls.get_stats({});
+absl::StatusOr<TopSample> TakeSample(const Calls& calls, const std::string& pool) {
+  pb::GetStatsRequest request;
+  if (!pool.empty()) request.mutable_filter()->add_pools(pool);
+  auto stats = calls.get_stats(request);
   if (!stats.ok()) return stats.status();
   auto info = calls.get_info();
   if (!info.ok()) return info.status();
@@ -90,7 +92,7 @@ class Top {
 
   // The first sample and the first view. OK when both are there.
   absl::Status Begin(LiveView* live) {
-    auto sample = TakeSample(invocation_.calls);
+    auto sample = TakeSample(invocation_.calls, command_.pool);
     if (!sample.ok()) return sample.status();
     samples_.Add(*std::move(sample));
     const absl::Status status =
@@ -109,7 +111,7 @@ class Top {
     const uint64_t frames = command_.frames.value_or(1);
     for (uint64_t i = 0; i < frames; ++i) {
       if (end.WaitForNotificationWithTimeout(command_.interval)) return ExitAtEnd(live);
-      auto sample = TakeSample(invocation_.calls);
+      auto sample = TakeSample(invocation_.calls, command_.pool);
       if (!sample.ok()) return Fail(sample.status());
       samples_.Add(*std::move(sample));
       const TopFrame frame = Render(live, "", kBatchSize);
@@ -139,7 +141,7 @@ class Top {
       if (settings_.is_paused || absl::Now() < next_sample) continue;
       if (command_.frames && ++frames >= *command_.frames) return ExitCode::kOk;
       next_sample = absl::Now() + command_.interval;
-      auto sample = TakeSample(invocation_.calls);
+      auto sample = TakeSample(invocation_.calls, command_.pool);
       trouble = sample.ok() ? "" : std::string(sample.status().message());
       if (sample.ok()) samples_.Add(*std::move(sample));
     }
