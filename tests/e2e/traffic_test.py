@@ -216,6 +216,7 @@ class Sessions(TestCase):
         self.assertEqual({http_get(address) for _ in range(4)}, {"a"})
         client.apply(ctl.Op(set_override=ctl.SetOverride(
             pool="default", selector=ctl.Selector(addresses=[b.address]), clear=True)))
+        client.wait_serving("default", b.address)
 
         self.assertEqual({http_get(address) for _ in range(4)}, {"a", "b"})
         self.assertEqual(sessions["a"].get(), "a")
