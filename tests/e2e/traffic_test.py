@@ -137,6 +137,7 @@ class Sessions(TestCase):
 
         client.apply(upsert("default", b.address),
                      ctl.Op(set_mode=ctl.SetMode(pool="default", mode=res.MODE_LEAST_CONNECTIONS)))
+        client.wait_serving("default", b.address)
         names = [self.open_session(address).get() for _ in range(4)]
 
         self.assertEqual(names, ["b"] * 4)
