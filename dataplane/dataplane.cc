@@ -26,6 +26,7 @@ absl::StatusOr<ListenerSockets> DataPlane::Bind(const Address& address, Transpor
 }
 
 void DataPlane::Publish(Publication publication) { shards_->Publish(std::move(publication)); }
+void DataPlane::AskShards(std::function<void()> callback) { shards_->AskAll(std::move(callback)); }
 void DataPlane::Stop(CloseReason reason) { shards_->Stop(reason); }
 
 size_t DataPlane::shard_count() const { return shards_->size(); }

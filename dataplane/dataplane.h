@@ -104,6 +104,9 @@ class DataPlane {
   // Posts `publication` to every shard. REQUIRES: the one before has been acknowledged.
   void Publish(Publication publication);
 
+  // Calls back once every shard has come to it: whether they all live. Not after Stop().
+  void AskShards(std::function<void()> callback);
+
   // Resets every session and joins the shards. Idempotent.
   void Stop(CloseReason reason = CloseReason::kShutdown);
 

@@ -1,5 +1,5 @@
 // sidelb: the daemon. Exit codes: 0 after a drain, 1 when it cannot start, 2 for wrong arguments,
-// 128 + signal when a second signal ends it at once.
+// 128 + signal when a second signal ends it at once. With --health-check-uds: 0 healthy, else 1.
 #include <pthread.h>
 #include <unistd.h>
 
@@ -14,6 +14,7 @@
 #include "server/options.h"
 #include "server/sd_notify.h"
 #include "server/server.h"
+#include "server/status_check.h"
 #include "spdlog/spdlog.h"
 
 namespace sidelb::server {
@@ -49,6 +50,8 @@ int Run(const Options& options) {
   const sigset_t end_signals = EndSignals();
   pthread_sigmask(SIG_BLOCK, &end_signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  // As PID 1 of a container it inherits orphans of others; ignored, their ends leave no zombies.
+  std::signal(SIGCHLD, SIG_IGN);
   StartLog(options.log_level, options.log_format);
   spdlog::info("sidelb {} starts", SIDELB_VERSION);
 
@@ -78,6 +81,11 @@ int Main(const std::vector<std::string>& arguments) {
   if (const Exit* exit = std::get_if<Exit>(&parsed)) {
     std::fputs(exit->text.c_str(), exit->code == 0 ? stdout : stderr);
     return exit->code;
+  }
+  if (const StatusCheck* check = std::get_if<StatusCheck>(&parsed)) {
+    const StatusReport report = AskStatus(*check);
+    std::fputs(report.text.c_str(), report.is_answer ? stdout : stderr);
+    return report.is_healthy ? 0 : 1;
   }
   return Run(std::get<Options>(parsed));
 }

@@ -19,6 +19,7 @@
 namespace sidelb::server {
 namespace {
 
+constexpr std::string_view kStatusCheckFlag = "--health-check-uds";
 constexpr size_t kMaxShards = 256;
 constexpr absl::Duration kMaxDrain = absl::Hours(24);
 constexpr std::string_view kModes =
@@ -45,12 +46,17 @@ Flags:
                           /run/sidelb/control.sock, else $XDG_RUNTIME_DIR/sidelb/control.sock
   --control-insecure      allow an endpoint that other machines reach, though it has no
                           authentication and no encryption
+  --status-socket PATH    where each connection is told HEALTHY or UNHEALTHY; none = nowhere.
+                          Default: /run/sidelb.sock, else status.sock beside the control socket
   --shards N              threads that carry traffic, 1 to 256. Default: the CPUs it may run on
   --max-connections N     at a time in the process. Default: 0.45 of the limit of descriptors
-  --drain-timeout TIME    how long connections may go on after SIGTERM or SIGINT. Default: 25s
+  --drain-timeout TIME    how long connections may go on after SIGTERM or SIGINT. Default:
+                          SIDELB_DRAIN_TIMEOUT, else 25s
   --drain-delay TIME      how long to accept after health says NOT_SERVING. Default: 0s
   --log-level LEVEL       trace, debug, info (default), warning, error
   --log-format FORMAT     text (default) or json, to stderr
+  --health-check-uds [PATH]  ask a running daemon's status socket, print its answer, and exit with
+                          0 for HEALTHY, else 1. Default: the first of the default places
   --version               print the version
   --help                  print this
 
@@ -81,13 +87,15 @@ class Parser {
   Parser(const std::vector<std::string>& arguments, const Environment& environment)
       : arguments_(arguments), environment_(environment) {}
 
-  std::variant<Options, Exit> Run() {
+  std::variant<Options, Exit, StatusCheck> Run() {
     if (std::optional<Exit> exit = ReadArguments()) return *std::move(exit);
+    if (IsGiven(kStatusCheckFlag)) return ReadStatusCheck();
     ReadWords();
     ReadSources();
     ReadStandalone();
     ReadFlags();
     ReadControl();
+    ReadStatusSocket();
     if (!error_.empty()) return UsageError(error_);
     return options_;
   }
@@ -113,6 +121,7 @@ class Parser {
     for (Source& source : sources_) app.add_option(source.flag, source.flag_value);
     for (auto& [flag, value] : flags_) app.add_option(flag, value);
     app.add_flag("--control-insecure", is_insecure_allowed_);
+    app.add_option(std::string(kStatusCheckFlag), status_check_path_)->expected(0, 1);
     try {
       app.parse(std::vector<std::string>(arguments_.rbegin(), arguments_.rend()));
     } catch (const CLI::CallForHelp&) {
@@ -165,12 +174,14 @@ class Parser {
       if (IsGiven(source.flag)) {
         Give(&source, {fmt::format("{} {}", source.flag, source.flag_value), source.flag_value});
       }
-      if (source.setting) continue;
-      const auto value = environment_.get_variable(source.variable);
-      if (value && !value->empty()) {
-        source.setting = Setting{fmt::format("{}={}", source.variable, *value), *value};
-      }
+      if (!source.setting) source.setting = Variable(source.variable);
     }
+  }
+
+  std::optional<Setting> Variable(const char* name) const {
+    const auto value = environment_.get_variable(name);
+    if (!value || value->empty()) return std::nullopt;
+    return Setting{fmt::format("{}={}", name, *value), *value};
   }
 
   void ReadStandalone() {
@@ -247,7 +258,7 @@ class Parser {
     if (const auto count = ReadNumber("--max-connections", 1, kMost)) {
       options_.max_connections = *count;
     }
-    ReadDuration("--drain-timeout", &options_.drain_timeout);
+    ReadDuration("--drain-timeout", &options_.drain_timeout, "SIDELB_DRAIN_TIMEOUT");
     ReadDuration("--drain-delay", &options_.drain_delay);
     ReadChoice<LogLevel>("--log-level",
                          {{"trace", LogLevel::kTrace},
@@ -283,8 +294,9 @@ class Parser {
     return number;
   }
 
-  void ReadDuration(std::string_view name, absl::Duration* into) {
-    const std::optional<Setting> setting = Flag(name);
+  void ReadDuration(std::string_view name, absl::Duration* into, const char* variable = nullptr) {
+    std::optional<Setting> setting = Flag(name);
+    if (!setting && variable != nullptr) setting = Variable(variable);
     if (!setting) return;
     absl::Duration duration;
     if (!absl::ParseDuration(setting->value, &duration) || duration < absl::ZeroDuration() ||
@@ -334,6 +346,21 @@ class Parser {
     options_.control = *endpoint;
   }
 
+  void ReadStatusSocket() {
+    const std::optional<Setting> setting = Flag("--status-socket");
+    options_.status_place = StatusPlace::kDefault;
+    if (!setting) return;
+    if (setting->value.empty()) Fail(*setting, "is empty; allowed: a path, or none");
+    options_.status_place = setting->value == "none" ? StatusPlace::kNowhere : StatusPlace::kPath;
+    if (options_.status_place == StatusPlace::kPath) options_.status_path = setting->value;
+  }
+
+  StatusCheck ReadStatusCheck() const {
+    if (!status_check_path_.empty()) return {.paths = {status_check_path_}};
+    return {.paths = StatusSearchPaths(rpc::DefaultSocketPaths(
+                environment_.get_variable("XDG_RUNTIME_DIR").value_or("")))};
+  }
+
   const std::vector<std::string>& arguments_;
   const Environment& environment_;
   std::vector<std::string> words_;
@@ -342,13 +369,15 @@ class Parser {
                                   {"proto", "--proto", "SIDELB_PROTO"},
                                   {"backends", "--backends", "SIDELB_BACKENDS"},
                                   {"ring_domain", "--ring-domain", "SIDELB_RING_DOMAIN"}}};
-  std::array<std::pair<std::string, std::string>, 7> flags_{{{"--control", ""},
+  std::array<std::pair<std::string, std::string>, 8> flags_{{{"--control", ""},
+                                                             {"--status-socket", ""},
                                                              {"--shards", ""},
                                                              {"--max-connections", ""},
                                                              {"--drain-timeout", ""},
                                                              {"--drain-delay", ""},
                                                              {"--log-level", ""},
                                                              {"--log-format", ""}}};
+  std::string status_check_path_;
   bool is_insecure_allowed_ = false;
   std::vector<std::string> given_;  // flags, as "--bind"
   Options options_;
@@ -374,8 +403,8 @@ Environment SystemEnvironment() {
   };
 }
 
-std::variant<Options, Exit> ParseOptions(const std::vector<std::string>& arguments,
-                                         const Environment& environment) {
+std::variant<Options, Exit, StatusCheck> ParseOptions(const std::vector<std::string>& arguments,
+                                                      const Environment& environment) {
   return Parser(arguments, environment).Run();
 }
 

@@ -3,7 +3,8 @@
 //   sidelb [IP:PORT] [mode=..] [proto=..] [backends=IP:PORT,..] [ring_domain=NAME:PORT] [--flags]
 //
 // Each of the five words may also be a flag or a variable (SIDELB_BIND_ADDR, SIDELB_MODE,
-// SIDELB_PROTO, SIDELB_BACKENDS, SIDELB_RING_DOMAIN); arguments win over variables.
+// SIDELB_PROTO, SIDELB_BACKENDS, SIDELB_RING_DOMAIN), and so may --drain-timeout
+// (SIDELB_DRAIN_TIMEOUT); arguments win over variables.
 //
 // Thread safety: values; ParseOptions() asks only what it is given.
 #pragma once
@@ -20,11 +21,14 @@
 #include "dataplane/pool/picker.h"
 #include "server/control/model.h"
 #include "server/rpc/endpoint.h"
+#include "server/status_check.h"
 
 namespace sidelb::server {
 
 enum class LogLevel : uint8_t { kTrace, kDebug, kInfo, kWarning, kError };
 enum class LogFormat : uint8_t { kText, kJson };
+
+enum class StatusPlace : uint8_t { kNowhere, kDefault, kPath };
 
 struct Options {
   // Standalone: the listener and the pool `default`. Without `bind` the daemon starts empty.
@@ -37,6 +41,8 @@ struct Options {
   uint64_t max_connections = 0;          // 0 = from RLIMIT_NOFILE
   std::optional<rpc::Endpoint> control;  // absent: the first of default_sockets that will do
   std::vector<std::string> default_sockets;
+  StatusPlace status_place = StatusPlace::kNowhere;
+  std::string status_path;  // kPath
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
   absl::Duration drain_timeout = absl::Seconds(25);
@@ -59,7 +65,10 @@ struct Environment {
 Environment SystemEnvironment();
 
 // `arguments` without the program's name.
-std::variant<Options, Exit> ParseOptions(const std::vector<std::string>& arguments,
-                                         const Environment& environment);
+//
+// With --health-check-uds a StatusCheck is all that is asked for; what else is written is not
+// looked at, because in a container the variables of the daemon are there as well.
+std::variant<Options, Exit, StatusCheck> ParseOptions(const std::vector<std::string>& arguments,
+                                                      const Environment& environment);
 
 }  // namespace sidelb::server

@@ -63,6 +63,7 @@ absl::Status Server::StartParts() {
                               : rpc::RpcServer::OpenDefault(options_.default_sockets);
   if (!rpc.ok()) return rpc.status();
   rpc_ = *std::move(rpc);
+  if (absl::Status status = OpenStatusSocket(); !status.ok()) return status;
 
   auto controller = control::Controller::Start(
       {.shards = options_.shards, .max_connections = options_.max_connections});
@@ -79,6 +80,30 @@ absl::Status Server::StartParts() {
       rpc_->Start(controller_.get(), SIDELB_VERSION, GetInfo(controller_.get()).epoch);
   if (!status.ok()) return status;
   spdlog::info("control endpoint: {}", rpc_->endpoint().ToString());
+  if (status_ != nullptr) {
+    status_->Start(controller_.get());
+    spdlog::info("status socket: {}", status_->path());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Server::OpenStatusSocket() {
+  switch (options_.status_place) {
+    case StatusPlace::kNowhere:
+      return absl::OkStatus();
+    case StatusPlace::kDefault: {
+      const rpc::Endpoint& control = rpc_->endpoint();
+      status_ = StatusSocket::OpenDefault(
+          StatusSocketPaths(control.kind == rpc::Endpoint::Kind::kUnix ? control.path : ""));
+      return absl::OkStatus();
+    }
+    case StatusPlace::kPath: {
+      auto status = StatusSocket::Open(options_.status_path);
+      if (!status.ok()) return status.status();
+      status_ = *std::move(status);
+      return absl::OkStatus();
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -134,6 +159,7 @@ void Server::LogListeners() const {
 
 void Server::Drain() {
   rpc_->SetNotServing();
+  if (status_ != nullptr) status_->SetNotServing();
   if (options_.drain_delay > absl::ZeroDuration()) {
     spdlog::info("health says NOT_SERVING; draining begins in {}",
                  absl::FormatDuration(options_.drain_delay));
@@ -153,6 +179,7 @@ void Server::Drain() {
 }
 
 void Server::Stop() {
+  if (status_ != nullptr) status_->Stop();
   if (rpc_ != nullptr) rpc_->Stop();
   if (controller_ != nullptr) controller_->Stop();
 }

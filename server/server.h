@@ -1,9 +1,11 @@
 // Server: the daemon as a whole. It owns all parts and states in which order they start and stop.
 //
-// Start: control endpoint taken (a second daemon fails here) -> shards and control -> standalone
-// configuration in use -> nice value raised by 5 -> gRPC, whose threads inherit it.
-// Stop (decision 25): health NOT_SERVING -> drain delay -> listeners close after what is queued,
-// sessions may end, reads are answered, writes refused -> gRPC -> control and shards.
+// Start: control endpoint taken (a second daemon fails here), status socket likewise -> shards and
+// control -> standalone configuration in use -> nice value raised by 5 -> gRPC, whose threads
+// inherit it -> status socket.
+// Stop (decision 25): health NOT_SERVING, status UNHEALTHY -> drain delay -> listeners close after
+// what is queued, sessions may end, reads are answered, writes refused -> gRPC -> control and
+// shards.
 //
 // Thread safety: all calls by main.
 #pragma once
@@ -14,6 +16,7 @@
 #include "server/control/controller.h"
 #include "server/options.h"
 #include "server/rpc/rpc_server.h"
+#include "server/status_socket.h"
 
 namespace sidelb::server {
 
@@ -37,6 +40,7 @@ class Server {
   explicit Server(const Options& options) : options_(options) {}
 
   absl::Status StartParts();
+  absl::Status OpenStatusSocket();
   absl::Status ApplyStandalone();
   void LogLimits() const;
   void LogListeners() const;
@@ -45,6 +49,7 @@ class Server {
   // In the order of their start; they end in reverse.
   std::unique_ptr<control::Controller> controller_;
   std::unique_ptr<rpc::RpcServer> rpc_;
+  std::unique_ptr<StatusSocket> status_;  // null = the status is told nowhere
 };
 
 }  // namespace sidelb::server

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <fstream>
 #include <utility>
@@ -75,6 +76,17 @@ void ShardSet::Publish(Publication publication) {
         OnAck(collector, std::move(ack));
       });
     });
+  }
+}
+
+void ShardSet::AskAll(std::function<void()> callback) {
+  const auto missing = std::make_shared<std::atomic<size_t>>(shards_.size());
+  for (const std::unique_ptr<Shard>& shard : shards_) {
+    // Nothing to apply, but it waits in the same queue as a change would.
+    shard->Apply(std::make_shared<Publication>(),
+                 [control = control_, missing, callback](const ShardAck&) {
+                   if (missing->fetch_sub(1) == 1) boost::asio::post(control, callback);
+                 });
   }
 }
 

@@ -1,10 +1,11 @@
 // ShardSet: the shards of a process: starts them, hands each publication to all of them, collects
 // their acknowledgements, joins them.
 //
-// Thread safety: Start(), Stop() and the destructor by the owner; Publish() by the control thread;
-// const methods by any thread. Ownership: the DataPlane.
+// Thread safety: Start(), Stop() and the destructor by the owner; Publish() and AskAll() by the
+// control thread; const methods by any thread. Ownership: the DataPlane.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -25,6 +26,7 @@ class ShardSet {
   ShardSet& operator=(const ShardSet&) = delete;
 
   void Publish(Publication publication);
+  void AskAll(std::function<void()> callback);
   void Stop(CloseReason reason);
 
   size_t size() const { return shards_.size(); }

@@ -45,6 +45,7 @@ class ControlLoop {
   void GetState(Filter filter, uint64_t min_revision, absl::Time deadline,
                 Controller::StateCallback callback);
   Info GetInfo() const;
+  void AskShards(std::function<void()> callback) { data_plane_->AskShards(std::move(callback)); }
   Stats GetStats(const Filter& filter, bool reset_peaks) const;
   Subscription Subscribe(const Filter& filter, bool with_view) const;
   EventLog& events() { return events_; }  // any thread

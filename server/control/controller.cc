@@ -47,6 +47,12 @@ void Controller::GetInfo(InfoCallback callback) {
   if (!posted) callback(Info{.state = ServerState::kDraining});
 }
 
+void Controller::AskShards(std::function<void(bool)> callback) {
+  const bool posted = loop_->Post(
+      [loop = loop_.get(), callback] { loop->AskShards([callback] { callback(true); }); });
+  if (!posted) callback(false);
+}
+
 void Controller::GetStats(Filter filter, bool reset_peaks, StatsCallback callback) {
   const bool posted = loop_->Post([loop = loop_.get(), filter = std::move(filter), reset_peaks,
                                    callback] { callback(loop->GetStats(filter, reset_peaks)); });

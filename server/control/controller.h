@@ -50,6 +50,10 @@ class Controller {
 
   void GetInfo(InfoCallback callback);
 
+  // Calls back with true once every shard has answered. After Stop() with false, on the calling
+  // thread; a call that Stop() interrupts is dropped.
+  void AskShards(std::function<void(bool are_alive)> callback);
+
   // The counters of all that `filter` selects, as GetState() does. With `reset_peaks` the peaks of
   // what was selected begin anew after the reading.
   void GetStats(Filter filter, bool reset_peaks, StatsCallback callback);

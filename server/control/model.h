@@ -251,6 +251,7 @@ struct ListenerStatus {
 struct PoolStatus {
   uint32_t total = 0, serving = 0, draining = 0, unhealthy = 0, disabled = 0;
   bool is_in_panic = false;
+  bool takes_sessions = false;  // one may be picked; the moment's max_connections aside
   uint32_t active_priority = 0;
   uint64_t active_connections = 0;
 };

@@ -92,6 +92,7 @@ void CountBackend(BackendState state, int change, PoolStatus* pool) {
 void FillServing(const LivePool& pool, PoolStatus* status) {
   if (pool.published == nullptr || pool.backends.empty()) return;
   status->is_in_panic = pool.published->is_in_panic();
+  status->takes_sessions = !pool.published->eligible().empty();
   const uint8_t priority = pool.published->serving_priority();
   status->active_priority = priority == UINT8_MAX ? 0 : priority;
 }

@@ -17,7 +17,7 @@ std::shared_ptr<StateView> BuildView(const DesiredState& desired, const LiveStat
 
 ListenerStatus StatusOf(const LiveListener* live);  // may be null
 BackendStatus StatusOf(const BackendObject& object, const LiveBackend& live, const LivePool& pool);
-// Which priority serves, and whether it is panic.
+// Which priority serves, whether it is panic, and whether any backend may be picked.
 void FillServing(const LivePool& pool, PoolStatus* status);
 // Adds `change`, 1 or -1, to the counts that a backend in `state` belongs to. One that is removed
 // is no part of the pool any more; its last sessions are.

@@ -95,8 +95,8 @@ absl::Status UnixAcceptor::Lock() {
     if (errno != EWOULDBLOCK) return ErrnoToStatus(errno, path);
     return absl::AlreadyExistsError(
         fmt::format("{} belongs to another sidelb that is running{}; stop it, or choose another "
-                    "endpoint with --control",
-                    options_.path, HolderText(lock.get())));
+                    "endpoint with {}",
+                    options_.path, HolderText(lock.get()), options_.argument));
   }
   // For the message of the next one that comes. Nothing depends on it.
   const std::string pid = fmt::format("{}\n", getpid());
@@ -141,7 +141,7 @@ absl::Status UnixAcceptor::Bind() {
 void UnixAcceptor::Start(Handler handler) {
   handler_ = std::move(handler);
   thread_ = std::thread([this] { Run(); });
-  pthread_setname_np(thread_.native_handle(), "slb-accept");
+  pthread_setname_np(thread_.native_handle(), options_.thread_name.c_str());
 }
 
 void UnixAcceptor::Stop() {
@@ -167,7 +167,7 @@ void UnixAcceptor::Run() {
     // While something is short the queue would keep poll() from waiting.
     const int count = poll(waits, is_short ? 1 : 2, is_short ? kBackOffMs : -1);
     if (count < 0 && errno != EINTR) {
-      spdlog::error("the control endpoint {} accepts no more: {}", options_.path,
+      spdlog::error("{} {} accepts no more: {}", options_.what, options_.path,
                     std::strerror(errno));
       return;
     }
@@ -186,8 +186,7 @@ bool UnixAcceptor::AcceptQueued() {
     if (errno == EAGAIN) return true;
     if (errno == EINTR || errno == ECONNABORTED) continue;
     if (accept_log_.IsDue()) {
-      spdlog::warn("the control endpoint {} cannot accept: {}", options_.path,
-                   std::strerror(errno));
+      spdlog::warn("{} {} cannot accept: {}", options_.what, options_.path, std::strerror(errno));
     }
     return false;
   }
@@ -204,7 +203,7 @@ void UnixAcceptor::Take(UniqueFd connection) {
   if (fstat(connection.get(), &found) != 0) return;
   if (!HasRoom()) {
     if (limit_log_.IsDue()) {
-      spdlog::warn("the control endpoint {} is at its limit of {} connections; more are refused",
+      spdlog::warn("{} {} is at its limit of {} connections; more are refused", options_.what,
                    options_.path, options_.max_connections);
     }
     return;
@@ -212,7 +211,7 @@ void UnixAcceptor::Take(UniqueFd connection) {
   ucred peer{};
   socklen_t size = sizeof(peer);
   if (getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0) {
-    spdlog::debug("control connection from process {} of user {}", peer.pid, peer.uid);
+    spdlog::debug("{}: connection from process {} of user {}", options_.what, peer.pid, peer.uid);
   }
   connections_.push_back({connection.get(), found.st_ino});
   handler_(std::move(connection));

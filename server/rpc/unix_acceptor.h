@@ -6,7 +6,7 @@
 // files of one name.
 //
 // Thread safety: all calls by the thread that owns it. Connections come on a thread of its own,
-// "slb-accept".
+// "slb-accept" unless the options name it.
 // Ownership: the handler must live until Stop() returns.
 #pragma once
 
@@ -32,6 +32,10 @@ class UnixAcceptor {
     // Connections that may be open at a time; more are closed at once.
     size_t max_connections = 256;
     mode_t mode = 0660;
+    // How messages call it, and the argument that puts it elsewhere.
+    std::string what = "the control endpoint";
+    std::string argument = "--control";
+    std::string thread_name = "slb-accept";
   };
   // Takes a connection over: non-blocking, close-on-exec. It must be closed by closing the number
   // that it has, which is how the acceptor knows when it ended.
@@ -88,7 +92,7 @@ class UnixAcceptor {
   struct stat bound_ {};  // of the socket file
   std::thread thread_;
 
-  // Used by slb-accept alone.
+  // Used by its thread alone.
   Handler handler_;
   std::vector<Connection> connections_;
   LogLimit accept_log_;

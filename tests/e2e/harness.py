@@ -177,6 +177,8 @@ class SideLb(Program):
         path = f"{folder}/notify.{time.monotonic_ns()}"
         self._socket.bind(path)
         self._socket.setblocking(False)
+        if "--status-socket" not in arguments:  # daemons of tests share no place
+            arguments = (*arguments, "--status-socket", "none")
         super().__init__("sidelb", *arguments, "--control", self.endpoint,
                          environment={"NOTIFY_SOCKET": path, **(environment or {})})
         try:

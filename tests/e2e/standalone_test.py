@@ -4,7 +4,8 @@ import os
 import signal
 import socket
 
-from harness import TestCase, main, put_listener, put_pool, res, split_address, upsert, http_get
+from harness import (TestCase, http_get, main, override, put_listener, put_pool, res, split_address,
+                     upsert)
 
 
 class Start(TestCase):
@@ -219,6 +220,55 @@ class Stop(TestCase):
                 socket.create_connection(split_address(address), 60).close()
             except (ConnectionRefusedError, ConnectionResetError):
                 return
+
+
+class Status(TestCase):
+
+    def check(self, *path):
+        program = self.start_program("sidelb", "--health-check-uds", *path)
+        return program.wait(), program.text("stdout"), program.text()
+
+    def test_the_health_check_follows_the_daemon(self):
+        a, = self.start_backends("a")
+        path = f"{self.folder}/status.sock"
+        self.assertEqual(self.check(path)[0], 1)
+        daemon, client, address = self.start_balanced(a, arguments=(
+            "--status-socket", path, "--drain-timeout", "1h"))
+        self.assertEqual(self.check(path)[:2], (0, "HEALTHY"))
+
+        client.apply(override("default", a.address, admin_state=res.ADMIN_STATE_DISABLED))
+        self.assertEqual(self.check(path)[:2], (1, "UNHEALTHY"))
+        client.apply(override("default", a.address, admin_state=res.ADMIN_STATE_ENABLED))
+        self.assertEqual(self.check(path)[:2], (0, "HEALTHY"))
+
+        session = self.open_session(address)
+        self.assertEqual(session.get(), "a")
+        daemon.signal(signal.SIGTERM)
+        daemon.wait_notification("STOPPING=1")
+        self.wait_unhealthy(path)
+        session.close()
+        self.assertEqual(daemon.wait(), 0, daemon.describe())
+        code, _, error = self.check(path)
+        self.assertEqual(code, 1)
+        self.assertIn(path, error)
+        self.assertIn("is sidelb running?", error)
+
+    def wait_unhealthy(self, path):
+        while (answer := self.check(path)[:2]) == (0, "HEALTHY"):
+            pass
+        self.assertEqual(answer, (1, "UNHEALTHY"))
+
+    def test_it_is_found_beside_the_control_socket(self):
+        if os.path.exists("/run/sidelb.sock") or os.path.exists("/run/sidelb/status.sock"):
+            self.skipTest("a daemon of this machine would be found first")
+        environment = {"XDG_RUNTIME_DIR": self.folder}
+        os.mkdir(f"{self.folder}/sidelb")
+        daemon = self.start_sidelb("--status-socket", f"{self.folder}/sidelb/status.sock")
+
+        program = self.start_program("sidelb", "--health-check-uds", environment=environment)
+
+        self.assertEqual((program.wait(), program.text("stdout")), (0, "HEALTHY"))
+        daemon.stop()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@
 using sidelb::fuzz::Require;
 using sidelb::server::Exit;
 using sidelb::server::Options;
+using sidelb::server::StatusCheck;
+using sidelb::server::StatusPlace;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const sidelb::fuzz::CommandLine line(sidelb::fuzz::Text(data, size));
@@ -19,7 +21,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Require(exit->text.ends_with('\n') && exit->text.size() > 1, "it says why", exit->text);
     return 0;
   }
+  if (const auto* check = std::get_if<StatusCheck>(&parsed)) {
+    Require(!check->paths.empty(), "there is a status socket to ask");
+    return 0;
+  }
   const Options& options = std::get<Options>(parsed);
+  Require((options.status_place == StatusPlace::kPath) != options.status_path.empty(),
+          "the status socket has a path when it is named");
   Require(options.shards >= 1 && options.shards <= 256, "1 to 256 shards");
   Require(options.max_connections <= UINT32_MAX, "the limit of connections has 32 bits");
   std::set<sidelb::Address> backends;

@@ -23,7 +23,8 @@ using ::testing::IsEmpty;
 using Arguments = std::vector<std::string>;
 using Variables = std::map<std::string, std::string>;
 
-std::variant<Options, Exit> Parse(const Arguments& arguments, const Variables& variables = {}) {
+std::variant<Options, Exit, StatusCheck> Parse(const Arguments& arguments,
+                                               const Variables& variables = {}) {
   return ParseOptions(arguments,
                       {.get_variable = [&](const char* name) -> std::optional<std::string> {
                          const auto found = variables.find(name);
@@ -67,6 +68,7 @@ TEST(OptionsTest, NothingMeansAnEmptyStart) {
   EXPECT_EQ(options.log_format, LogFormat::kText);
   EXPECT_EQ(options.drain_timeout, absl::Seconds(25));
   EXPECT_EQ(options.drain_delay, absl::ZeroDuration());
+  EXPECT_EQ(options.status_place, StatusPlace::kDefault);
 }
 
 void ExpectStandalone(const Options& options) {
@@ -145,6 +147,44 @@ TEST(OptionsTest, AnEndpointForOtherMachinesMustBeAskedForTwice) {
             "0.0.0.0:7000");
 }
 
+TEST(OptionsTest, TheStatusSocketIsAtAPathOrNowhere) {
+  const Options at = Good({"--status-socket", "/tmp/s.sock"});
+  EXPECT_EQ(at.status_place, StatusPlace::kPath);
+  EXPECT_EQ(at.status_path, "/tmp/s.sock");
+  EXPECT_EQ(Good({"--status-socket", "none"}).status_place, StatusPlace::kNowhere);
+}
+
+TEST(OptionsTest, TheStatusSocketIsWhereTheOriginalHadItOrBesideTheControlSocket) {
+  EXPECT_THAT(StatusSocketPaths("/tmp/a/control.sock"),
+              ElementsAre("/run/sidelb.sock", "/tmp/a/status.sock"));
+  EXPECT_THAT(StatusSocketPaths("control.sock"), ElementsAre("/run/sidelb.sock", "status.sock"));
+  EXPECT_THAT(StatusSocketPaths(""), ElementsAre("/run/sidelb.sock"));
+}
+
+std::vector<std::string> CheckedPaths(const Arguments& arguments, const Variables& variables = {}) {
+  const auto parsed = Parse(arguments, variables);
+  if (!std::holds_alternative<StatusCheck>(parsed)) return {};
+  return std::get<StatusCheck>(parsed).paths;
+}
+
+TEST(OptionsTest, AHealthCheckSearchesWhereADaemonMayBe) {
+  EXPECT_THAT(
+      CheckedPaths({"--health-check-uds"}, {{"XDG_RUNTIME_DIR", "/run/user/7"}}),
+      ElementsAre("/run/sidelb.sock", "/run/sidelb/status.sock", "/run/user/7/sidelb/status.sock"));
+  EXPECT_THAT(CheckedPaths({"--health-check-uds", "/tmp/s.sock"}), ElementsAre("/tmp/s.sock"));
+}
+
+TEST(OptionsTest, AHealthCheckDoesNotMindTheVariablesOfTheDaemon) {
+  EXPECT_THAT(CheckedPaths({"--health-check-uds"}, {{"SIDELB_MODE", "nonsense"}}),
+              ElementsAre("/run/sidelb.sock", "/run/sidelb/status.sock"));
+}
+
+TEST(OptionsTest, TheDrainTimeoutMayBeAVariable) {
+  const Variables variables = {{"SIDELB_DRAIN_TIMEOUT", "8s"}};
+  EXPECT_EQ(Good({}, variables).drain_timeout, absl::Seconds(8));
+  EXPECT_EQ(Good({"--drain-timeout", "3s"}, variables).drain_timeout, absl::Seconds(3));
+}
+
 TEST(OptionsTest, HelpAndVersionEndWithZero) {
   const auto help = Parse({"--help"});
   EXPECT_EQ(std::get<Exit>(help).code, 0);
@@ -157,6 +197,9 @@ TEST(OptionsTest, HelpAndVersionEndWithZero) {
                            "--max-connections",
                            "--control",
                            "--control-insecure",
+                           "--status-socket",
+                           "--health-check-uds",
+                           "SIDELB_DRAIN_TIMEOUT",
                            "--log-level",
                            "--log-format",
                            "--drain-timeout",
@@ -219,6 +262,7 @@ TEST(OptionsTest, AWrongArgumentNamesItselfAndWhatIsAllowed) {
       {{"--drain-timeout", "25"}, "--drain-timeout 25", "25s"},
       {{"--drain-timeout=-1s"}, "--drain-timeout -1s", "0s to 24h"},
       {{"--drain-delay", "inf"}, "--drain-delay inf", "0s to 24h"},
+      {{"--status-socket", ""}, "--status-socket", "a path, or none"},
       {{"--log-level", "loud"}, "--log-level loud", "trace, debug, info, warning, error"},
       {{"--log-format", "xml"}, "--log-format xml", "text, json"},
       {{"--nonsense"}, "--nonsense", "--help"},
@@ -244,6 +288,7 @@ TEST(OptionsTest, AWrongVariableIsNamed) {
   EXPECT_THAT(Refused({}, with("SIDELB_BACKENDS", "x")), HasSubstr("SIDELB_BACKENDS=x"));
   EXPECT_THAT(Refused({}, with("SIDELB_RING_DOMAIN", "x:1")), HasSubstr("SIDELB_RING_DOMAIN=x:1"));
   EXPECT_THAT(Refused({}, {{"SIDELB_MODE", "rr"}}), HasSubstr("SIDELB_MODE=rr"));
+  EXPECT_THAT(Refused({}, {{"SIDELB_DRAIN_TIMEOUT", "8"}}), HasSubstr("SIDELB_DRAIN_TIMEOUT=8"));
 }
 
 TEST(LogTest, JsonStringsAreEscaped) {
