@@ -1,22 +1,29 @@
 # shellcheck shell=bash disable=SC2154  # `root`: of the scripts before this one
 # Tests the image with the programs of build/test; sourced by scripts/test.
 #
-# It uses the engine that answers, or starts one of its own whose data goes with it and that leaves
-# the firewall alone. Where the engine has no debian:bookworm-slim it makes one of the mirror's
+# It uses the engine that answers, or starts one of its own, whose data goes with it, in a network
+# namespace, so that it leaves no rules in the firewall and no rules of others are in its way. Where the engine has no debian:bookworm-slim it makes one of the mirror's
 # packages, once: build/docker/base.tar.
 
 docker_skipped=77
 
-# Starts an engine in FOLDER, and sets DOCKER_HOST.
+# Starts an engine in FOLDER, sets DOCKER_HOST, and `in_network` to what runs a command where the
+# engine's containers can be reached.
 start_engine() {  # FOLDER
   local folder=$1 log=$root/build/docker/engine.log
   if ((EUID != 0)); then
     echo "docker: no engine answers, and only root can start one"
     return 1
   fi
-  dockerd --host "unix://$folder/engine.sock" --data-root "$folder/data" \
-    --exec-root "$folder/exec" --pidfile "$folder/engine.pid" \
-    --bridge=none --iptables=false --ip6tables=false >"$log" 2>&1 &
+  local namespace=${folder##*/}
+  if ! ip netns add "$namespace"; then
+    echo "docker: no engine answers, and no network namespace can be made for one"
+    return 1
+  fi
+  in_network=(nsenter "--net=/run/netns/$namespace")
+  "${in_network[@]}" ip link set lo up
+  "${in_network[@]}" dockerd --host "unix://$folder/engine.sock" --data-root "$folder/data" \
+    --exec-root "$folder/exec" --pidfile "$folder/engine.pid" >"$log" 2>&1 &
   engine_pid=$!
   export DOCKER_HOST=unix://$folder/engine.sock
   local end=$((SECONDS + 60))
@@ -61,6 +68,7 @@ make_context() {  # FOLDER
 # A process of its own, so that its cleaning up is done however it ends.
 docker_checks() (
   engine_pid=''
+  in_network=()
   images=()
   folder=$(mktemp -d /tmp/sidelb-docker.XXXXXX)
   # shellcheck disable=SC2317  # it is reached by the trap
@@ -70,6 +78,7 @@ docker_checks() (
       kill -TERM "$engine_pid" 2>/dev/null || true
       wait "$engine_pid" || true
     fi
+    if ((${#in_network[@]} > 0)); then ip netns delete "${folder##*/}"; fi
     rm -rf "$folder"
   }
   trap cleanup EXIT
@@ -94,7 +103,7 @@ docker_checks() (
   done
   SIDELB_IMAGE=sidelb-docker-test:sidelb SIDELB_DEMO_IMAGE=sidelb-docker-test:demo \
     SIDELB_BIN=$root/build/test/bin PYTHONDONTWRITEBYTECODE=1 \
-    /usr/bin/python3 "$root/tests/e2e/docker_test.py" -v 2>&1 | tee "$root/build/docker/test.log"
+    "${in_network[@]}" /usr/bin/python3 "$root/tests/e2e/docker_test.py" -v 2>&1 | tee "$root/build/docker/test.log"
 )
 
 docker_stage() {
