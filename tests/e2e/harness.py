@@ -254,7 +254,9 @@ class Client:
     """The control service, as a program in another language uses it."""
 
     def __init__(self, endpoint):
-        self._channel = grpc.insecure_channel(endpoint)
+        # Not shared with a client of an earlier daemon at the same endpoint.
+        self._channel = grpc.insecure_channel(
+            endpoint, options=[("grpc.use_local_subchannel_pool", 1)])
         self._stub = ctl_grpc.ControlServiceStub(self._channel)
 
     def close(self):
@@ -272,8 +274,8 @@ class Client:
         request.wait_timeout.FromNanoseconds(int(wait_seconds * 1e9))
         return self._call(self._stub.Apply, request)
 
-    def state(self):
-        return self._call(self._stub.GetState, ctl.GetStateRequest())
+    def state(self, **fields):
+        return self._call(self._stub.GetState, ctl.GetStateRequest(**fields))
 
     def info(self):
         return self._call(self._stub.GetInfo, ctl.GetInfoRequest())

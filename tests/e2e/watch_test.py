@@ -54,11 +54,10 @@ class Stream(WatchTestCase):
         self.assertEqual(sorted(key for key in watcher.view.objects if key[0] != "backend"),
                          [("listener", "", "default"), ("pool", "", "default")])
         self.assertIn(("backend", "default", a.address), watcher.view.objects)
-        reply = client.apply(upsert("default", b.address), owner="api:test")
+        reply = client.apply(upsert("default", b.address))
         event = watcher.wait_revision(reply.revision)
 
         self.assertEqual(event.message.revision, reply.revision)
-        self.assertEqual(event.message.events.actor, "api:test")
         self.assertGreater(event.message.position, snapshot.message.position)
         self.assertIn(("PUT", "backend", b.address), self.objects_in(event))
         self.assert_follows(watcher)
@@ -97,6 +96,18 @@ class Stream(WatchTestCase):
                          [("PUT", "backend", "127.0.0.1:1"), ("PUT", "backend", "127.0.0.1:2"),
                           ("PUT", "listener", "http"), ("PUT", "pool", "web")])
         self.assert_follows(watcher)
+
+    def test_a_change_names_its_owner(self):
+        daemon = self.start_sidelb()
+        client = self.connect(daemon)
+        client.apply(put_pool("web"))
+        watcher = self.watch(daemon)
+        watcher.wait_snapshot()
+
+        reply = client.apply(upsert("web", "127.0.0.1:1"), owner="api:test")
+
+        event = watcher.wait_revision(reply.revision)
+        self.assertEqual(event.message.events.actor, "api:test")
 
     def test_a_filter_hears_of_its_pool_only(self):
         daemon = self.start_sidelb()

@@ -14,8 +14,9 @@ from harness import LIMIT, ctl, ctl_grpc, res
 
 Received = collections.namedtuple("Received", "time kind message")  # kind: the payload's name
 
-# What a backend says of itself in an event; as the names of the proto without their prefixes.
-Told = collections.namedtuple("Told", "time state reason ineligible")
+# What an event says of a backend, as the names of the proto without their prefixes. `health` is what
+# probes say, whatever else keeps it out of use.
+Told = collections.namedtuple("Told", "time state reason ineligible health")
 
 
 def fnv1a64(text):
@@ -204,7 +205,8 @@ def tell(moment, backend):
     return Told(moment, res.BackendState.Name(status.state).removeprefix("BACKEND_STATE_"),
                 res.HealthReason.Name(status.reason).removeprefix("HEALTH_REASON_"),
                 res.IneligibleReason.Name(status.ineligible_reason)
-                .removeprefix("INELIGIBLE_REASON_"))
+                .removeprefix("INELIGIBLE_REASON_"),
+                res.Health.Name(status.health).removeprefix("HEALTH_"))
 
 
 def is_serving(told):
