@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "client/grpc_watch_stream.h"
 #include "fmt/format.h"
 #include "sidelb/v1/control.grpc.pb.h"
 
@@ -154,6 +155,40 @@ absl::StatusOr<pb::GetInfoResponse> Client::GetInfo() {
   const grpc::Status status = connection_->stub->GetInfo(&context, pb::GetInfoRequest(), &response);
   if (!status.ok()) return ToStatus(status, endpoint_, options_.timeout);
   return response;
+}
+
+absl::StatusOr<pb::GetStatsResponse> Client::GetStats(const pb::GetStatsRequest& request) {
+  grpc::ClientContext context;
+  SetDeadline(&context, options_.timeout);
+  pb::GetStatsResponse response;
+  const grpc::Status status = connection_->stub->GetStats(&context, request, &response);
+  if (!status.ok()) return ToStatus(status, endpoint_, options_.timeout);
+  return response;
+}
+
+absl::Status Client::WaitForRevision(uint64_t revision, absl::Duration timeout) {
+  // The revision is all that matters: as little else as can be asked for.
+  pb::GetStateRequest request;
+  request.mutable_filter()->add_kinds(pb::OBJECT_KIND_LISTENER);
+  request.set_view(pb::VIEW_CONFIG);
+  request.set_page_size(1);
+  request.set_min_revision(revision);
+  grpc::ClientContext context;
+  SetDeadline(&context, timeout);
+  pb::GetStateResponse response;
+  const grpc::Status status = connection_->stub->GetState(&context, request, &response);
+  // The daemon may notice the deadline before the client does.
+  if (status.error_code() == grpc::StatusCode::OUT_OF_RANGE) {
+    return MakeError(absl::StatusCode::kDeadlineExceeded, kReasonTimeout, status.error_message());
+  }
+  return ToStatus(status, endpoint_, timeout);
+}
+
+std::unique_ptr<WatchStream> Client::Watch(const pb::WatchRequest& request) {
+  return std::make_unique<GrpcWatchStream>(
+      connection_->stub.get(), request, [endpoint = endpoint_](const grpc::Status& status) {
+        return ToStatus(status, endpoint, absl::InfiniteDuration());
+      });
 }
 
 absl::Duration WaitTime(const pb::ApplyRequest& request) {

@@ -17,7 +17,8 @@
 //   DEADLINE_EXCEEDED  TIMEOUT          no answer in time
 // After CONNECTION_LOST and TIMEOUT a write may have been made. The client never repeats a write.
 //
-// Thread safety: all calls may be made by any thread at the same time; each blocks its caller.
+// Thread safety: all calls may be made by any thread at the same time; each but Watch() blocks its
+// caller.
 // Ownership: the client owns its connection, opens it at the first call and reopens it when it
 // broke. Calls must have returned before it is destroyed.
 #pragma once
@@ -29,6 +30,7 @@
 #include "absl/time/time.h"
 #include "client/endpoint.h"
 #include "client/error_details.h"
+#include "client/watch_stream.h"
 #include "sidelb/v1/control.pb.h"
 
 namespace sidelb::client {
@@ -57,6 +59,15 @@ class Client {
   absl::StatusOr<pb::GetStateResponse> GetState(const pb::GetStateRequest& request);
 
   absl::StatusOr<pb::GetInfoResponse> GetInfo();
+  absl::StatusOr<pb::GetStatsResponse> GetStats(const pb::GetStatsRequest& request);
+
+  // Waits until reads show `revision` or a later one. DEADLINE_EXCEEDED (TIMEOUT) when that did not
+  // come within `timeout`; the client's own timeout does not matter here.
+  absl::Status WaitForRevision(uint64_t revision, absl::Duration timeout);
+
+  // Opens a stream and does not wait for it. Most callers want a Follower (follower.h) around it.
+  // The client must outlive the stream.
+  std::unique_ptr<WatchStream> Watch(const pb::WatchRequest& request);
 
  private:
   struct Connection;  // hides gRPC

@@ -8,7 +8,9 @@ run_target() {
   if [[ -d $seeds ]]; then folders+=("$seeds"); fi
   mkdir -p "$finds"
   local status=0
+  # One seed, so that CI tries the same from run to run; FUZZ_SEED=0 draws another.
   "$root/build/fuzz/bin/${name}_fuzz" -max_total_time="$fuzz_seconds" -timeout=10 \
+    -seed="${FUZZ_SEED:-1}" \
     -print_final_stats=1 -artifact_prefix="$root/build/fuzz/crashes/$name-" "${folders[@]}" \
     >"$root/build/fuzz/$name.log" 2>&1 || status=$?
   echo "$status" >"$root/build/fuzz/$name.status"

@@ -12,13 +12,14 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "client/watch_view.h"
 #include "sidelb/v1/control.pb.h"
 
 namespace sidelb::client {
 
 namespace pb = sidelb::v1;
 
-enum class Output { kTable, kWide, kJson, kJsonLines };
+enum class Output { kTable, kWide, kJson, kJsonLines, kCsv };
 
 struct GlobalOptions {
   std::string endpoint;  // empty = search
@@ -91,6 +92,7 @@ struct GetCommand {
   std::vector<std::string> names;  // of pools when the noun is backends; empty = all
   SelectorArguments selector;
   std::vector<pb::BackendState> states;
+  bool is_watching = false;  // goes on with rows that change
 };
 
 struct DescribeCommand {
@@ -170,7 +172,7 @@ struct SetModeCommand {
 };
 
 struct OverrideCommand {
-  enum class Verb { kDrain, kEnable, kDisable };
+  enum class Verb { kDrain, kEnable, kDisable, kHealth };
   Verb verb = Verb::kDrain;
   std::string pool;
   SelectorArguments selector;
@@ -178,6 +180,41 @@ struct OverrideCommand {
   std::optional<pb::DrainAction> on_timeout;
   std::string reason;
   bool is_forced = false;  // enable: also against what the owner says
+  pb::HealthOverride health = pb::HEALTH_OVERRIDE_UNSPECIFIED;  // health: unspecified = as probed
+};
+
+struct ShowHealthCommand {
+  std::string pool;  // empty = all
+  SelectorArguments selector;
+};
+
+struct WaitCommand {
+  enum class Target { kHealthy, kApplied };
+  Target target = Target::kHealthy;
+  std::string pool;
+  std::vector<std::string> addresses;  // empty = all of the pool
+  std::optional<uint64_t> revision;    // applied: absent = what the daemon has now
+  absl::Duration timeout = absl::Seconds(30);
+};
+
+struct WatchCommand {
+  std::vector<std::string> pools;
+  std::vector<pb::ObjectKind> kinds;
+  pb::View view = pb::VIEW_FULL;
+  std::optional<ResumeToken> resume;
+  bool has_heartbeats = false;
+};
+
+struct StatsCommand {
+  std::vector<std::string> names;  // of pools and listeners; empty = all
+  bool is_exact = false;
+};
+
+struct TopCommand {
+  std::string pool;  // empty = all
+  std::optional<uint64_t> frames;
+  bool is_batch = false;
+  absl::Duration interval = absl::Seconds(1);
 };
 
 struct InfoCommand {};
@@ -187,8 +224,9 @@ using Command =
     std::variant<GetCommand, DescribeCommand, AddBackendsCommand, AddPoolCommand,
                  AddListenerCommand, SetBackendsCommand, SetPoolCommand, SetListenerCommand,
                  RemoveBackendsCommand, RemovePoolsCommand, RemoveListenersCommand, ReplaceCommand,
-                 ApplyFileCommand, ExportCommand, SetModeCommand, OverrideCommand, InfoCommand,
-                 VersionCommand>;
+                 ApplyFileCommand, ExportCommand, SetModeCommand, OverrideCommand,
+                 ShowHealthCommand, WaitCommand, WatchCommand, StatsCommand, TopCommand,
+                 InfoCommand, VersionCommand>;
 
 struct Arguments {
   GlobalOptions global;

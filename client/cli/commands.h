@@ -12,6 +12,11 @@ ExitCode RunCommand(const Invocation& invocation, const GetCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const DescribeCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const ExportCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const InfoCommand& command);
+ExitCode RunCommand(const Invocation& invocation, const ShowHealthCommand& command);
+ExitCode RunCommand(const Invocation& invocation, const WaitCommand& command);
+ExitCode RunCommand(const Invocation& invocation, const WatchCommand& command);
+ExitCode RunCommand(const Invocation& invocation, const StatsCommand& command);
+ExitCode RunCommand(const Invocation& invocation, const TopCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const VersionCommand& command);
 
 ExitCode RunCommand(const Invocation& invocation, const AddBackendsCommand& command);
@@ -27,5 +32,8 @@ ExitCode RunCommand(const Invocation& invocation, const ReplaceCommand& command)
 ExitCode RunCommand(const Invocation& invocation, const ApplyFileCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const SetModeCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const OverrideCommand& command);
+
+// get with -w.
+ExitCode WatchRows(const Invocation& invocation, const GetCommand& command);
 
 }  // namespace sidelb::client

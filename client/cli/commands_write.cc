@@ -271,12 +271,7 @@ std::vector<std::string> OverriddenLines(const Invocation& invocation,
     if (state == pb::BACKEND_STATE_REMOVING) continue;
     const std::string name = fmt::format("backend/{}/{}", backend.pool(), backend.address());
     const bool is_changed = is_any_changed && backend.revision() >= response.revision();
-    std::string word = "unchanged";
-    if (is_changed) {
-      word = command.verb == OverrideCommand::Verb::kDrain     ? "draining"
-             : command.verb == OverrideCommand::Verb::kDisable ? "disabled"
-                                                               : "enabled";
-    }
+    const std::string word = is_changed ? OverrideWord(request.ops(0).set_override()) : "unchanged";
     lines.push_back(fmt::format("{} {}{}", name, word, suffix));
     const bool is_out = state == pb::BACKEND_STATE_DRAINING || state == pb::BACKEND_STATE_DISABLED;
     if (command.verb == OverrideCommand::Verb::kEnable && is_out && !backend.claims().empty()) {

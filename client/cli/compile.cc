@@ -200,6 +200,12 @@ WritePlan PlanOverride(const Arguments& arguments, const OverrideCommand& comman
       set.add_clear_parts(pb::OVERRIDE_PART_ADMIN_STATE);
       if (command.is_forced) imposed->set_admin_state(pb::ADMIN_STATE_ENABLED);
       break;
+    case OverrideCommand::Verb::kHealth:
+      imposed->set_health(command.health);
+      if (command.health == pb::HEALTH_OVERRIDE_UNSPECIFIED) {
+        set.add_clear_parts(pb::OVERRIDE_PART_HEALTH);
+      }
+      break;
   }
   if (!command.reason.empty()) imposed->set_reason(command.reason);
   if (imposed->ByteSizeLong() == 0) set.clear_override();

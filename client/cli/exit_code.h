@@ -18,7 +18,7 @@ enum class ExitCode : int {
   kNotFound = 5,
   kUnreachable = 6,  // no daemon, no answer in time, or its store is down
   kNotPermitted = 7,
-  kWaitNotReached = 8,  // the change is made, what --wait names was not reached in time
+  kWaitNotReached = 8,  // what `wait` names, or --wait after the change, was not reached in time
   kInterrupted = 130,
 };
 

@@ -5,11 +5,15 @@
 
 #include <functional>
 #include <istream>
+#include <memory>
+#include <optional>
 #include <ostream>
 
 #include "absl/status/statusor.h"
 #include "client/cli/arguments.h"
+#include "client/cli/interrupt.h"
 #include "client/cli/table.h"
+#include "client/watch_stream.h"
 #include "sidelb/v1/control.pb.h"
 
 namespace sidelb::client {
@@ -19,6 +23,15 @@ struct Calls {
   std::function<absl::StatusOr<pb::ApplyResponse>(const pb::ApplyRequest&)> apply;
   std::function<absl::StatusOr<pb::GetStateResponse>(const pb::GetStateRequest&)> get_state;
   std::function<absl::StatusOr<pb::GetInfoResponse>()> get_info;
+  std::function<absl::StatusOr<pb::GetStatsResponse>(const pb::GetStatsRequest&)> get_stats;
+  std::function<absl::StatusOr<std::unique_ptr<WatchStream>>(const pb::WatchRequest&)> watch;
+  std::function<absl::Status(uint64_t revision, absl::Duration timeout)> wait_for_revision;
+};
+
+// The descriptors of a terminal that shows what is written and gives what is typed.
+struct TerminalDescriptors {
+  int in = 0;
+  int out = 1;
 };
 
 struct Streams {
@@ -27,6 +40,8 @@ struct Streams {
   std::ostream& err;
   Colour out_colour = Colour::kNever;
   Colour err_colour = Colour::kNever;
+  Interrupt* interrupt = nullptr;  // nullptr = there is none to wait for
+  std::optional<TerminalDescriptors> terminal;
 };
 
 struct Invocation {

@@ -31,20 +31,6 @@ std::string Owners(const pb::Backend& backend, Columns columns) {
   return fmt::format("{}", fmt::join(owners, ","));
 }
 
-std::string OverrideText(const pb::Backend& backend) {
-  if (!backend.has_override()) return "";
-  const pb::Override& imposed = backend.override();
-  std::vector<std::string> parts;
-  if (imposed.admin_state() != pb::ADMIN_STATE_UNSPECIFIED) {
-    parts.push_back(Word(pb::AdminState_Name(imposed.admin_state()), "ADMIN_STATE_"));
-  }
-  if (imposed.health() != pb::HEALTH_OVERRIDE_UNSPECIFIED) {
-    parts.push_back(Word(pb::HealthOverride_Name(imposed.health()), "HEALTH_OVERRIDE_"));
-  }
-  if (imposed.has_weight()) parts.push_back(fmt::format("weight={}", imposed.weight()));
-  return fmt::format("{}", fmt::join(parts, ","));
-}
-
 std::string TimeLeft(const pb::BackendStatus& status, absl::Time now) {
   if (!status.has_drain_deadline()) return "";
   return DurationText(std::max(FromProto(status.drain_deadline()) - now, absl::ZeroDuration()));
@@ -156,6 +142,54 @@ Table BackendTable(const pb::State& state, Columns columns, absl::Time now) {
   return table;
 }
 
+Table HealthTable(const pb::State& state, absl::Time now) {
+  Table table({"POOL", "ADDRESS", "STATE", "HEALTH", "REASON", "PROBED", "LATENCY", "OK/FAILED",
+               "CHANGES", "EJECTED", "WHY", "DETAIL"});
+  const auto since = [now](const google::protobuf::Timestamp& time) {
+    return DurationText(std::max(now - FromProto(time), absl::ZeroDuration()));
+  };
+  for (const pb::Backend& backend : state.backends()) {
+    const pb::BackendStatus& status = backend.status();
+    const absl::Time ejected_until = FromProto(status.ejected_until());
+    const bool is_ejected = status.has_ejected_until() && ejected_until > now;
+    table.AddRow(
+        {{backend.pool()},
+         {backend.address()},
+         StateCell(status),
+         HealthCell(status),
+         {ReasonWord(status)},
+         {status.has_last_probe_time() ? since(status.last_probe_time()) : ""},
+         {status.has_last_probe_latency() ? LatencyText(FromProto(status.last_probe_latency()))
+                                          : ""},
+         {fmt::format("{}/{}", status.consecutive_ok(), status.consecutive_failed()),
+          status.consecutive_failed() > 0 ? Tone::kCareful : Tone::kPlain},
+         {fmt::to_string(status.transitions())},
+         {is_ejected ? DurationText(ejected_until - now) : "", Tone::kBad},
+         {WhyIneligible(status)},
+         {status.detail()}});
+  }
+  return table;
+}
+
+std::string ReasonWord(const pb::BackendStatus& status) {
+  if (status.reason() == pb::HEALTH_REASON_UNSPECIFIED) return "";
+  return OrUnknown(Word(pb::HealthReason_Name(status.reason()), "HEALTH_REASON_"));
+}
+
+std::string OverrideText(const pb::Backend& backend) {
+  if (!backend.has_override()) return "";
+  const pb::Override& imposed = backend.override();
+  std::vector<std::string> parts;
+  if (imposed.admin_state() != pb::ADMIN_STATE_UNSPECIFIED) {
+    parts.push_back(Word(pb::AdminState_Name(imposed.admin_state()), "ADMIN_STATE_"));
+  }
+  if (imposed.health() != pb::HEALTH_OVERRIDE_UNSPECIFIED) {
+    parts.push_back(Word(pb::HealthOverride_Name(imposed.health()), "HEALTH_OVERRIDE_"));
+  }
+  if (imposed.has_weight()) parts.push_back(fmt::format("weight={}", imposed.weight()));
+  return fmt::format("{}", fmt::join(parts, ","));
+}
+
 Table::Cell StateCell(const pb::BackendStatus& status) {
   Tone tone = Tone::kCareful;
   if (status.state() == pb::BACKEND_STATE_SERVING) tone = Tone::kGood;
@@ -206,6 +240,16 @@ std::string DurationText(absl::Duration duration) {
   if (duration >= absl::Seconds(1)) duration = absl::Trunc(duration, absl::Seconds(1));
   if (duration < absl::Seconds(1)) duration = absl::Trunc(duration, absl::Milliseconds(1));
   return absl::FormatDuration(duration);
+}
+
+std::string LatencyText(absl::Duration latency) {
+  if (latency >= absl::Seconds(1))
+    return absl::FormatDuration(absl::Trunc(latency, absl::Milliseconds(10)));
+  if (latency >= absl::Milliseconds(100))
+    return absl::FormatDuration(absl::Trunc(latency, absl::Milliseconds(1)));
+  if (latency >= absl::Milliseconds(1))
+    return absl::FormatDuration(absl::Trunc(latency, absl::Microseconds(100)));
+  return absl::FormatDuration(absl::Trunc(latency, absl::Microseconds(1)));
 }
 
 std::string DurationOr(bool is_set, const google::protobuf::Duration& duration,

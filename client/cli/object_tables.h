@@ -19,6 +19,13 @@ Table ListenerTable(const pb::State& state, Columns columns);
 Table PoolTable(const pb::State& state, Columns columns);
 Table BackendTable(const pb::State& state, Columns columns, absl::Time now);
 
+// What probes say of each backend, and what became of it.
+Table HealthTable(const pb::State& state, absl::Time now);
+
+// "timeout", empty when nothing is said.
+std::string ReasonWord(const pb::BackendStatus& status);
+// "draining,unhealthy,weight=3" of an override.
+std::string OverrideText(const pb::Backend& backend);
 Table::Cell StateCell(const pb::BackendStatus& status);
 Table::Cell HealthCell(const pb::BackendStatus& status);
 // "bound", "disabled", "failed".
@@ -31,6 +38,8 @@ std::string WhyIneligible(const pb::BackendStatus& status);
 std::string TagsText(const pb::BackendSpec& spec);  // "a=1,b=2", sorted
 // Whole seconds from a second up: "1h2m3s", "250ms".
 std::string DurationText(absl::Duration duration);
+// To two or three places: "850us", "4.2ms", "1.25s".
+std::string LatencyText(absl::Duration latency);
 // The duration, or the default in brackets: "30s", "1h(default)".
 std::string DurationOr(bool is_set, const google::protobuf::Duration& duration,
                        std::string_view default_text);

@@ -17,19 +17,23 @@ Examples:
   sidelb-cli add web 10.0.0.5:80 10.0.0.6:80 --weight 50
   sidelb-cli add listener http 0.0.0.0:8080 --pool web
   sidelb-cli drain web 10.0.0.5:80 --timeout 5m --wait
+  sidelb-cli wait web --for healthy --timeout 1m
+  sidelb-cli watch web
+  sidelb-cli top
   sidelb-cli export > state.json; sidelb-cli apply -f state.json
 
 Environment: SIDELB_ENDPOINT, SIDELB_TIMEOUT, SIDELB_OUTPUT, SIDELB_OWNER; a flag stands over them.
 Exit codes: 0 ok, 1 rejected, 2 usage, 3 unchanged (--error-unchanged), 4 conflict or wrong state,
-  5 not found, 6 unreachable, 7 not permitted, 8 --wait not reached, 130 interrupted.)";
+  5 not found, 6 unreachable, 7 not permitted, 8 wait not reached, 130 interrupted.)";
 
 absl::StatusOr<Output> ParseOutput(const std::string& text) {
   if (text == "table") return Output::kTable;
   if (text == "wide") return Output::kWide;
   if (text == "json") return Output::kJson;
   if (text == "jsonl") return Output::kJsonLines;
+  if (text == "csv") return Output::kCsv;
   return absl::InvalidArgumentError(
-      fmt::format("\"{}\" is not allowed; allowed: table, wide, json, jsonl", text));
+      fmt::format("\"{}\" is not allowed; allowed: table, wide, json, jsonl, csv", text));
 }
 
 constexpr std::array<std::string_view, 3> kWaitLevels = {"committed", "applied", "drained"};
@@ -62,11 +66,11 @@ void AddGlobalOptions(CLI::App* root, GlobalOptions* global) {
             AsText, [global](std::string text) { global->endpoint = std::move(text); })
       ->group("Global options");
   AddParsed(root, "--timeout", "DURATION",
-            "How long the daemon may take to answer, 5s. With drain write it before the verb: "
-            "drain's own --timeout is the drain's",
+            "How long the daemon may take to answer, 5s. With drain and wait write it before the "
+            "verb: their own --timeout is the drain's, the wait's",
             ParseTimeout, [global](absl::Duration timeout) { global->timeout = timeout; })
       ->group("Global options");
-  AddParsed(root, "-o,--output", "FORMAT", "table, wide, json or jsonl", ParseOutput,
+  AddParsed(root, "-o,--output", "FORMAT", "table, wide, json or jsonl; csv of stats", ParseOutput,
             [global](Output output) { global->output = output; })
       ->group("Global options");
 }
@@ -168,7 +172,29 @@ bool IsRead(const Command& command) {
          std::holds_alternative<DescribeCommand>(command) ||
          std::holds_alternative<ExportCommand>(command) ||
          std::holds_alternative<InfoCommand>(command) ||
+         std::holds_alternative<ShowHealthCommand>(command) ||
+         std::holds_alternative<WaitCommand>(command) ||
+         std::holds_alternative<WatchCommand>(command) ||
+         std::holds_alternative<StatsCommand>(command) ||
+         std::holds_alternative<TopCommand>(command) ||
          std::holds_alternative<VersionCommand>(command);
+}
+
+// Formats that not every verb has.
+absl::Status CheckOutput(const Arguments& arguments) {
+  const Output output = arguments.global.output;
+  if (output == Output::kCsv && !std::holds_alternative<StatsCommand>(arguments.command)) {
+    return absl::InvalidArgumentError("-o csv is for stats only");
+  }
+  const bool is_json = output == Output::kJson || output == Output::kJsonLines;
+  const auto* get = std::get_if<GetCommand>(&arguments.command);
+  if (is_json && get != nullptr && get->is_watching) {
+    return absl::InvalidArgumentError("get -w prints tables only; for JSON use watch -o jsonl");
+  }
+  if (is_json && std::holds_alternative<TopCommand>(arguments.command)) {
+    return absl::InvalidArgumentError("top prints text only; for JSON use stats -o json");
+  }
+  return absl::OkStatus();
 }
 
 constexpr char kVersion[] = "sidelb-cli " SIDELB_VERSION;
@@ -190,6 +216,8 @@ absl::StatusOr<std::variant<Arguments, HelpText>> ParseArguments(
   AddReadVerbs(&root, help.get(), &arguments);
   AddBackendVerbs(&root, help.get(), &arguments);
   AddObjectVerbs(&root, help.get(), &arguments);
+  AddHealthVerb(&root, help.get(), &arguments);
+  AddWatchVerbs(&root, help.get(), &arguments);
 
   const auto fail = [&root](std::string_view message) {
     return UsageError(fmt::format("{}. Try: {} --help", message, ParsedPath(root)));
@@ -219,6 +247,9 @@ absl::StatusOr<std::variant<Arguments, HelpText>> ParseArguments(
   }
   if (auto status = ApplyVariables(root, get_variable, &arguments.global); !status.ok()) {
     return status;
+  }
+  if (auto status = CheckOutput(arguments); !status.ok()) {
+    return fail(std::string(status.message()));
   }
   return arguments;
 }

@@ -68,19 +68,25 @@ Subject SubjectOf(const pb::Op& op) {
   return {"nothing"};
 }
 
-// What the override makes of its backends.
+}  // namespace
+
 std::string OverrideWord(const pb::SetOverride& set) {
   const pb::Override& imposed = set.override();
   if (imposed.admin_state() != pb::ADMIN_STATE_UNSPECIFIED) {
     return Word(pb::AdminState_Name(imposed.admin_state()), "ADMIN_STATE_");
   }
+  if (imposed.health() == pb::HEALTH_OVERRIDE_FORCE_HEALTHY) return "forced healthy";
+  if (imposed.health() == pb::HEALTH_OVERRIDE_FORCE_UNHEALTHY) return "forced unhealthy";
   if (imposed.has_weight()) return fmt::format("overridden to weight {}", imposed.weight());
   for (int part : set.clear_parts()) {
     if (part == pb::OVERRIDE_PART_ADMIN_STATE) return "enabled";
+    if (part == pb::OVERRIDE_PART_HEALTH) return "freed of its health override";
     if (part == pb::OVERRIDE_PART_WEIGHT) return "freed of its weight override";
   }
   return set.clear() && !set.has_override() ? "freed of its override" : "overridden";
 }
+
+namespace {
 
 // What became of the one object of `op`.
 std::string Verdict(const pb::Op& op, const pb::OpResult& result) {
@@ -192,8 +198,18 @@ std::string ObjectAt(const pb::ApplyRequest& request, std::string_view field) {
   return object.empty() ? SubjectOf(op).name : object;
 }
 
+void PrintMessage(const Invocation& invocation, const google::protobuf::Message& message) {
+  const bool is_line = invocation.arguments.global.output == Output::kJsonLines;
+  invocation.streams.out << ToJson(message, is_line ? JsonLayout::kLine : JsonLayout::kIndented,
+                                   JsonFields::kAll);
+}
+
 void PrintWarning(const Streams& streams, std::string_view warning) {
   PrintTagged(streams, "warning", Tone::kCareful, warning);
+}
+
+void PrintNotice(const Streams& streams, std::string_view notice) {
+  PrintTagged(streams, "notice", Tone::kFaint, notice);
 }
 
 void PrintHint(const Streams& streams, std::string_view hint) {

@@ -22,6 +22,9 @@ std::vector<std::string> ResultLines(const pb::ApplyRequest& request,
 // The part in brackets, with a space before it.
 std::string ResultSuffix(const pb::ApplyRequest& request, const pb::ApplyResponse& response);
 
+// What the override makes of its backends: "draining", "forced unhealthy".
+std::string OverrideWord(const pb::SetOverride& set);
+
 // Which exit code a batch that was accepted gives.
 ExitCode ExitCodeFor(const pb::ApplyRequest& request, const pb::ApplyResponse& response,
                      const WriteOptions& write);
@@ -30,7 +33,11 @@ ExitCode ExitCodeFor(const pb::ApplyRequest& request, const pb::ApplyResponse& r
 // is "backend/web/10.0.0.5:80". Empty when there is none.
 std::string ObjectAt(const pb::ApplyRequest& request, std::string_view field);
 
+// `message` with every field, in the layout that -o asks for.
+void PrintMessage(const Invocation& invocation, const google::protobuf::Message& message);
+
 void PrintWarning(const Streams& streams, std::string_view warning);
+void PrintNotice(const Streams& streams, std::string_view notice);
 void PrintHint(const Streams& streams, std::string_view hint);
 
 // Prints "error: REASON: message" and the fields at fault, or the google.rpc.Status with -o json,

@@ -68,6 +68,23 @@ Calls MakeCalls(LazyClient* lazy, WriteMark* mark) {
         if (!client.ok()) return client.status();
         return (*client)->GetInfo();
       },
+      .get_stats =
+          [lazy](const pb::GetStatsRequest& request) -> absl::StatusOr<pb::GetStatsResponse> {
+        auto client = lazy->Get();
+        if (!client.ok()) return client.status();
+        return (*client)->GetStats(request);
+      },
+      .watch =
+          [lazy](const pb::WatchRequest& request) -> absl::StatusOr<std::unique_ptr<WatchStream>> {
+        auto client = lazy->Get();
+        if (!client.ok()) return client.status();
+        return (*client)->Watch(request);
+      },
+      .wait_for_revision = [lazy](uint64_t revision, absl::Duration timeout) -> absl::Status {
+        auto client = lazy->Get();
+        if (!client.ok()) return client.status();
+        return (*client)->WaitForRevision(revision, timeout);
+      },
   };
 }
 

@@ -10,13 +10,6 @@ namespace {
 
 constexpr size_t kGap = 2;
 
-// Columns on the terminal: one for each code point.
-size_t Width(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
-  }));
-}
-
 // The length of the UTF-8 sequence that begins at `text`; 0 when there is no valid one.
 size_t SequenceLength(std::string_view text) {
   const auto lead = static_cast<unsigned char>(text[0]);
@@ -43,6 +36,12 @@ std::string CellText(std::string_view text) {
 }
 
 }  // namespace
+
+size_t TextWidth(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
+}
 
 std::string Paint(std::string_view text, Tone tone, Colour colour) {
   if (colour == Colour::kNever || tone == Tone::kPlain) return std::string(text);
@@ -76,22 +75,43 @@ void Table::AddRow(std::vector<Cell> cells) {
   rows_.push_back(std::move(cells));
 }
 
-std::string Table::Render(Colour colour) const {
+std::vector<size_t> Table::Widths() const {
   std::vector<size_t> widths;
-  for (const std::string& header : headers_) widths.push_back(Width(header));
+  for (const std::string& header : headers_) widths.push_back(TextWidth(header));
   for (const auto& row : rows_) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], Width(row[i].text));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], TextWidth(row[i].text));
+  }
+  return widths;
+}
+
+std::string Table::RenderLine(const std::vector<Cell>& cells, const std::vector<size_t>& widths,
+                              Colour colour) const {
+  std::string line;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    const std::string gap(widths[i] - TextWidth(cells[i].text), ' ');
+    const bool is_last = i + 1 == cells.size();
+    if (i >= first_right_) line += gap;
+    line += Paint(cells[i].text, cells[i].tone, colour);
+    if (i < first_right_ && !is_last) line += gap;
+    line += is_last ? "\n" : std::string(kGap, ' ');
+  }
+  return line;
+}
+
+std::string Table::Render(Colour colour) const {
+  std::vector<Cell> header_cells;
+  for (const std::string& header : headers_) header_cells.push_back({header, Tone::kFaint});
+  const std::vector<size_t> widths = Widths();
+  return RenderLine(header_cells, widths, colour) + RenderRows(widths, colour);
+}
+
+std::string Table::RenderRows(const std::vector<size_t>& widths, Colour colour) const {
+  std::vector<size_t> wide_enough = Widths();
+  for (size_t i = 0; i < std::min(widths.size(), wide_enough.size()); ++i) {
+    wide_enough[i] = std::max(wide_enough[i], widths[i]);
   }
   std::string out;
-  const auto append = [&](size_t column, std::string_view text, Tone tone) {
-    out += Paint(text, tone, colour);
-    const bool is_last = column + 1 == headers_.size();
-    out += is_last ? "\n" : std::string(widths[column] - Width(text) + kGap, ' ');
-  };
-  for (size_t i = 0; i < headers_.size(); ++i) append(i, headers_[i], Tone::kFaint);
-  for (const auto& row : rows_) {
-    for (size_t i = 0; i < row.size(); ++i) append(i, row[i].text, row[i].tone);
-  }
+  for (const auto& row : rows_) out += RenderLine(row, wide_enough, colour);
   return out;
 }
 
@@ -101,11 +121,12 @@ void FieldList::Add(std::string_view key, std::string_view value, Tone tone) {
 
 std::string FieldList::Render(Colour colour) const {
   size_t width = 0;
-  for (const Field& field : fields_) width = std::max(width, Width(field.key));
+  for (const Field& field : fields_) width = std::max(width, TextWidth(field.key));
   std::string out;
   for (const Field& field : fields_) {
-    out += fmt::format("{}:{}{}\n", field.key, std::string(width - Width(field.key) + kGap, ' '),
-                       Paint(field.value.text, field.value.tone, colour));
+    out +=
+        fmt::format("{}:{}{}\n", field.key, std::string(width - TextWidth(field.key) + kGap, ' '),
+                    Paint(field.value.text, field.value.tone, colour));
   }
   return out;
 }

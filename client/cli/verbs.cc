@@ -84,6 +84,17 @@ void AddSelectorOptions(CLI::App* app, SelectorArguments* selector) {
                 });
 }
 
+bool CheckSelector(SelectorArguments* selector) {
+  selector->addresses = CheckAddresses(selector->addresses);
+  const bool has_filter =
+      !selector->zone.empty() || !selector->group.empty() || !selector->tags.empty();
+  const bool has_any = has_filter || !selector->addresses.empty();
+  if (selector->is_all && has_any) {
+    FailUsage("--all", "stands for itself; leave out ADDR, --zone, --group and --tag");
+  }
+  return has_any || selector->is_all;
+}
+
 void CheckName(const std::string& what, const std::string& name) {
   const bool is_good =
       !name.empty() && name.size() <= 63 &&

@@ -42,6 +42,8 @@ CLI::App* AddVerb(CLI::App* parent, HelpFormatter* help, const std::string& name
 void AddReadVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 void AddBackendVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 void AddObjectVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
+void AddHealthVerb(CLI::App* root, HelpFormatter* help, Arguments* arguments);
+void AddWatchVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 
 [[noreturn]] inline void FailUsage(const std::string& where, std::string_view why) {
   throw CLI::ValidationError(where, std::string(why));
@@ -121,6 +123,9 @@ void AddPositional(CLI::App* app, const std::string& name, T* target,
 void AddPoolOptions(CLI::App* app, PoolAttributes* attributes);
 void AddOnTimeoutOption(CLI::App* app, std::optional<pb::DrainAction>* on_timeout);
 void AddSelectorOptions(CLI::App* app, SelectorArguments* selector);
+
+// Checks what it says, and returns whether it says anything.
+bool CheckSelector(SelectorArguments* selector);
 
 // Checks names and addresses that came as positional arguments.
 void CheckName(const std::string& what, const std::string& name);

@@ -213,15 +213,8 @@ void AddOverride(CLI::App* root, HelpFormatter* help, Arguments* arguments,
   app->callback([command, name, arguments] {
     if (command->pool.empty()) FailUsage(name, "needs POOL");
     CheckName("POOL", command->pool);
-    SelectorArguments& selector = command->selector;
-    selector.addresses = CheckAddresses(selector.addresses);
-    const bool has_filter =
-        !selector.zone.empty() || !selector.group.empty() || !selector.tags.empty();
-    if (selector.addresses.empty() && !has_filter && !selector.is_all) {
+    if (!CheckSelector(&command->selector)) {
       FailUsage(name, "needs ADDR, --zone, --group, --tag or --all");
-    }
-    if (selector.is_all && (has_filter || !selector.addresses.empty())) {
-      FailUsage("--all", "stands for itself; leave out ADDR, --zone, --group and --tag");
     }
     if (command->on_timeout && !command->drain_timeout) {
       FailUsage("--on-timeout", "needs --timeout: a drain without one has no deadline");

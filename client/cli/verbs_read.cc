@@ -10,6 +10,7 @@ void AddGet(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
                           "       sidelb-cli get backends [POOL...] [OPTIONS]",
                           R"(Examples:
   sidelb-cli get backends web --state draining
+  sidelb-cli get backends web -w
   sidelb-cli get listeners -o wide
   sidelb-cli get backends -o jsonl | jq -r .address)");
   get->require_subcommand(1);
@@ -33,6 +34,8 @@ void AddGet(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
         "");
     app->alias(noun.alias);
     AddPositional(app, is_backends ? "POOL" : "NAME", &command->names, "Only these");
+    app->add_flag("-w,--watch", command->is_watching,
+                  "Go on, and print rows again as they change, until Ctrl-C");
     if (is_backends) {
       AddSelectorOptions(app, &command->selector);
       AddParsedList(app, "--state", "STATE",

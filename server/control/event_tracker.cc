@@ -49,7 +49,8 @@ absl::Time EventTracker::next_look() const {
 
 void EventTracker::Record(const DesiredState& desired, LiveState& live, const std::string& actor,
                           absl::Time now) {
-  Touched touched = live.TakeTouched();
+  Touched touched =
+      live.TakeTouched(actor.empty() ? LiveState::Touch::kSettled : LiveState::Touch::kAll);
   while (!held_back_.empty() && held_back_.front().until <= now) {
     if (ToldBackend* told = FindTold(held_back_.front().key)) told->is_held_back = false;
     touched.backends.push_back(std::move(held_back_.front().key));

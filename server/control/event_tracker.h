@@ -30,7 +30,8 @@ class EventTracker {
 
   explicit EventTracker(EventLog* log) : log_(log) {}
 
-  // Looks at what `live` touched. `actor` is the owner of the Apply that did it, or empty.
+  // Looks at what `live` touched: with an `actor`, the owner of an Apply, at all of it; else at
+  // what is settled, so that who hears of a backend that serves may rely on every shard to use it.
   void Record(const DesiredState& desired, LiveState& live, const std::string& actor,
               absl::Time now);
 

@@ -1,6 +1,7 @@
 #include "server/control/live_state.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "dataplane/base/status.h"
 #include "fmt/format.h"
@@ -281,12 +282,15 @@ LiveState::Taken LiveState::Take(uint64_t seq, const DesiredState& desired, absl
   publication.listeners = std::exchange(listener_changes_, {});
   in_flight_pools_ = std::exchange(dirty_pools_, {});
   has_pending_ = false;
+  taken_seq_ = seq;
+  taken_touched_.Add(std::exchange(touched_, {}));
   return taken;
 }
 
 void LiveState::OnAcknowledged(uint64_t seq, const std::vector<ListenError>& errors,
                                absl::Time now) {
   acknowledged_seq_ = seq;
+  settled_touched_.Add(std::exchange(taken_touched_, {}));
   for (const std::string& name : std::exchange(in_flight_pools_, {})) {
     const auto found = pools_.find(name);
     if (found != pools_.end()) UpdateIndexAfter(name, found->second);
@@ -303,6 +307,24 @@ void LiveState::OnAcknowledged(uint64_t seq, const std::vector<ListenError>& err
       CloseSockets(listener.id, listener.bound_address);
     }
   }
+}
+
+void Touched::Add(Touched other) {
+  listeners.merge(other.listeners);
+  pools.merge(other.pools);
+  whole_pools.merge(other.whole_pools);
+  backends.insert(backends.end(), std::make_move_iterator(other.backends.begin()),
+                  std::make_move_iterator(other.backends.end()));
+}
+
+Touched LiveState::TakeTouched(Touch what) {
+  Touched touched = std::exchange(settled_touched_, {});
+  const bool is_settled = !has_pending_ && taken_seq_ == acknowledged_seq_;
+  if (what == Touch::kAll || is_settled) {
+    touched.Add(std::exchange(taken_touched_, {}));
+    touched.Add(std::exchange(touched_, {}));
+  }
+  return touched;
 }
 
 // ---- Time ----

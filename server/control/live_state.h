@@ -81,6 +81,8 @@ struct Touched {
   std::set<std::string> pools;
   std::set<std::string> whole_pools;  // with all of their backends
   std::vector<BackendKey> backends;
+
+  void Add(Touched other);
 };
 
 class LiveState {
@@ -150,8 +152,10 @@ class LiveState {
   void CloseListeners();
 
   // ---- Reading ----
-  // For whoever tells others what changed.
-  Touched TakeTouched() { return std::exchange(touched_, {}); }
+  // For whoever tells others what changed: all of it, or what is settled, that is to say in force
+  // on every shard.
+  enum class Touch : uint8_t { kAll, kSettled };
+  Touched TakeTouched(Touch what);
   const std::map<std::string, LivePool>& pools() const { return pools_; }
   const LiveListener* FindListener(const std::string& name) const;
   const LiveBackend* FindBackend(const BackendKey& key) const;
@@ -221,7 +225,11 @@ class LiveState {
   std::map<std::string, std::vector<Address>> joined_index_;  // by pool, for RepairIndexes()
   uint64_t acknowledged_seq_ = 0;
 
+  // What was touched passes through these with the publications.
   Touched touched_;
+  Touched taken_touched_;
+  Touched settled_touched_;
+  uint64_t taken_seq_ = 0;
 
   std::map<ProbeId, BackendKey> probe_keys_;
   std::vector<ProbeTarget> probes_to_put_;

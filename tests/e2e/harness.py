@@ -289,6 +289,22 @@ class Client:
         """Backends of a pool by address."""
         return {b.address: b for b in self.state().state.backends if b.pool == pool}
 
+    def wait_serving(self, pool, *addresses):
+        """Waits until probes say that these backends serve."""
+        states = {}
+        messages = self._stub.Watch(ctl.WatchRequest(filter=ctl.Filter(pools=[pool])),
+                                    timeout=LIMIT, wait_for_ready=True)
+        with contextlib.ExitStack() as stack:
+            stack.callback(messages.cancel)
+            for message in messages:
+                for backend in [*message.snapshot.state.backends,
+                                *(event.backend for event in message.events.events)]:
+                    states[backend.address] = (backend.status.state, backend.status.health)
+                if all(states.get(address) == (res.BACKEND_STATE_SERVING, res.HEALTH_HEALTHY)
+                       for address in addresses):
+                    return
+        raise AssertionError(f"not all of {addresses} serve: {states}")
+
     def listen_address(self, listener="default"):
         for item in self.state().state.listeners:
             if item.name == listener:
@@ -479,6 +495,7 @@ class TestCase(unittest.TestCase):
         daemon = self.start_sidelb("127.0.0.1:0", f"mode={mode}",
                                    "backends=" + ",".join(b.address for b in backends), *arguments)
         client = self.connect(daemon)
+        client.wait_serving("default", *(b.address for b in backends))
         return daemon, client, client.listen_address()
 
     def connect(self, daemon):

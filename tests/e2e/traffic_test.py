@@ -137,6 +137,7 @@ class Sessions(TestCase):
 
         client.apply(upsert("default", b.address),
                      ctl.Op(set_mode=ctl.SetMode(pool="default", mode=res.MODE_LEAST_CONNECTIONS)))
+        client.wait_serving("default", b.address)
         names = [self.open_session(address).get() for _ in range(4)]
 
         self.assertEqual(names, ["b"] * 4)
@@ -216,6 +217,7 @@ class Sessions(TestCase):
         self.assertEqual({http_get(address) for _ in range(4)}, {"a"})
         client.apply(ctl.Op(set_override=ctl.SetOverride(
             pool="default", selector=ctl.Selector(addresses=[b.address]), clear=True)))
+        client.wait_serving("default", b.address)
 
         self.assertEqual({http_get(address) for _ in range(4)}, {"a", "b"})
         self.assertEqual(sessions["a"].get(), "a")

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <deque>
+#include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <variant>
@@ -11,6 +13,7 @@
 #include "client/cli/parse_arguments.h"
 #include "client/cli/report.h"
 #include "client/error_details.h"
+#include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 #include "sidelb/v1/control.pb.h"
 
@@ -20,6 +23,11 @@ namespace sidelb::client {
 struct ScriptedDaemon {
   std::deque<absl::StatusOr<pb::ApplyResponse>> apply_answers;
   std::deque<absl::StatusOr<pb::GetStateResponse>> state_answers;
+  std::deque<absl::StatusOr<pb::GetStatsResponse>> stats_answers;
+  // Of one stream, which then ends with `watch_end`; every further one is refused.
+  std::deque<pb::WatchResponse> watch_messages;
+  absl::Status watch_end = absl::UnimplementedError("the test ends the stream");
+  std::vector<pb::WatchRequest> watched;
   std::vector<pb::ApplyRequest> applied;
   std::vector<pb::GetStateRequest> read;
 
@@ -43,10 +51,38 @@ struct ScriptedDaemon {
               info.add_capabilities("op:set_mode");
               info.add_capabilities("rpc:GetInfo");
               return info;
-            }};
+            },
+            .get_stats = [this](const pb::GetStatsRequest&) { return Next(&stats_answers); },
+            .watch = [this](const pb::WatchRequest& request)
+                -> absl::StatusOr<std::unique_ptr<WatchStream>> {
+              watched.push_back(request);
+              return std::make_unique<Stream>(this);
+            },
+            .wait_for_revision =
+                [](uint64_t, absl::Duration) {
+                  return absl::DeadlineExceededError("no such revision");
+                }};
   }
 
  private:
+  class Stream : public WatchStream {
+   public:
+    explicit Stream(ScriptedDaemon* daemon) : daemon_(*daemon) {}
+    absl::StatusOr<std::optional<pb::WatchResponse>> Next(absl::Time) override {
+      if (daemon_.watch_messages.empty()) {
+        if (daemon_.watch_end.ok()) return std::optional<pb::WatchResponse>();
+        return daemon_.watch_end;
+      }
+      std::optional<pb::WatchResponse> message(std::move(daemon_.watch_messages.front()));
+      daemon_.watch_messages.pop_front();
+      return message;
+    }
+    void Cancel() override {}
+
+   private:
+    ScriptedDaemon& daemon_;
+  };
+
   template <typename Answer>
   static Answer Next(std::deque<Answer>* answers) {
     if (answers->empty()) return absl::InternalError("the test scripted no further answer");
@@ -81,6 +117,13 @@ inline Outcome RunLine(ScriptedDaemon* daemon, const std::vector<std::string>& w
   const ExitCode exit_code = std::visit(
       [&](const auto& command) { return RunCommand(invocation, command); }, arguments->command);
   return {exit_code, out.str(), err.str()};
+}
+
+template <typename Message>
+Message Parsed(const std::string& text) {
+  Message message;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &message)) << text;
+  return message;
 }
 
 inline pb::OpResult Added(uint32_t count) {

@@ -284,6 +284,66 @@ TEST(ParseArgumentsTest, TakesWaitWithAndWithoutALevel) {
               HasSubstr("--wait: \"done\" is not allowed; allowed: committed, applied, drained"));
 }
 
+TEST(ParseArgumentsTest, ReadsVerbsThatFollowTheDaemon) {
+  const auto wait =
+      ParsedAs<WaitCommand>({"wait", "web", "10.0.0.5:80", "--for", "healthy", "--timeout", "1m"});
+  EXPECT_EQ(wait.target, WaitCommand::Target::kHealthy);
+  EXPECT_EQ(wait.pool, "web");
+  EXPECT_THAT(wait.addresses, ElementsAre("10.0.0.5:80"));
+  EXPECT_EQ(wait.timeout, absl::Minutes(1));
+  EXPECT_EQ(ParsedAs<WaitCommand>({"wait", "--for", "applied", "--revision", "7"}).revision, 7u);
+
+  const auto watch = ParsedAs<WatchCommand>({"watch", "web", "--kind", "pool", "--kind", "listener",
+                                             "--view", "config", "--resume", "e1/9"});
+  EXPECT_THAT(watch.pools, ElementsAre("web"));
+  EXPECT_THAT(watch.kinds, ElementsAre(pb::OBJECT_KIND_POOL, pb::OBJECT_KIND_LISTENER));
+  EXPECT_EQ(watch.view, pb::VIEW_CONFIG);
+  EXPECT_EQ(watch.resume, (ResumeToken{"e1", 9}));
+
+  EXPECT_TRUE(ParsedAs<StatsCommand>({"stats", "web", "--exact"}).is_exact);
+  const auto top = ParsedAs<TopCommand>({"top", "web", "-b", "-n", "3", "--interval", "500ms"});
+  EXPECT_TRUE(top.is_batch);
+  EXPECT_EQ(top.frames, 3u);
+  EXPECT_EQ(top.interval, absl::Milliseconds(500));
+  EXPECT_TRUE(ParsedAs<GetCommand>({"get", "backends", "-w"}).is_watching);
+}
+
+TEST(ParseArgumentsTest, RefusesWhatVerbsThatFollowTheDaemonCannotDo) {
+  EXPECT_THAT(Refused({"wait", "web"}), HasSubstr("needs --for healthy or --for applied"));
+  EXPECT_THAT(Refused({"wait", "--for", "healthy"}), HasSubstr("needs POOL"));
+  EXPECT_THAT(Refused({"wait", "web", "--for", "drained"}),
+              HasSubstr("\"drained\" is not allowed; allowed: healthy, applied"));
+  EXPECT_THAT(Refused({"wait", "web", "--for", "healthy", "--revision", "7"}),
+              HasSubstr("--revision"));
+  EXPECT_THAT(Refused({"watch", "--resume", "e1"}), HasSubstr("\"e1\" is no token"));
+  EXPECT_THAT(Refused({"watch", "--kind", "lease"}), HasSubstr("allowed: listener, pool, backend"));
+  EXPECT_THAT(Refused({"top", "--interval", "1ms"}), HasSubstr("\"1ms\" is too short"));
+  EXPECT_THAT(Refused({"top", "-n", "0"}), HasSubstr("--frames: \"0\" is not a number"));
+  EXPECT_THAT(Refused({"get", "pools", "-o", "csv"}), HasSubstr("-o csv is for stats only"));
+  EXPECT_THAT(Refused({"get", "pools", "-w", "-o", "json"}), HasSubstr("use watch -o jsonl"));
+  EXPECT_THAT(Refused({"top", "-o", "json"}), HasSubstr("use stats -o json"));
+  EXPECT_THAT(Refused({"watch", "--dry-run"}), HasSubstr("--dry-run is for writes only"));
+}
+
+TEST(ParseArgumentsTest, TellsForcedHealthFromAQuestion) {
+  EXPECT_EQ(ParsedAs<ShowHealthCommand>({"health"}).pool, "");
+  EXPECT_EQ(ParsedAs<ShowHealthCommand>({"health", "web", "--zone", "a"}).selector.zone, "a");
+  const auto force =
+      ParsedAs<OverrideCommand>({"health", "web", "--tag", "a=b", "--force", "healthy"});
+  EXPECT_EQ(force.verb, OverrideCommand::Verb::kHealth);
+  EXPECT_EQ(force.health, pb::HEALTH_OVERRIDE_FORCE_HEALTHY);
+  EXPECT_EQ(ParsedAs<OverrideCommand>({"health", "web", "--all", "--clear"}).health,
+            pb::HEALTH_OVERRIDE_UNSPECIFIED);
+
+  EXPECT_THAT(Refused({"health", "web", "--force", "healthy"}), HasSubstr("needs ADDR, --zone"));
+  EXPECT_THAT(Refused({"health", "web", "--all", "--force", "up"}),
+              HasSubstr("\"up\" is not allowed; allowed: healthy, unhealthy"));
+  EXPECT_THAT(Refused({"health", "web", "--all", "--force", "healthy", "--clear"}),
+              HasSubstr("not both"));
+  EXPECT_THAT(Refused({"health", "web", "--all", "--clear", "--reason", "x"}),
+              HasSubstr("--reason: needs --force"));
+}
+
 TEST(ParseArgumentsTest, ReadsOptionsOfWrites) {
   const Arguments arguments = Parsed(
       {"rm", "web", "10.0.0.5:80", "--drain", "60s", "--any-owner", "--dry-run", "--comment", "why",
