@@ -9,7 +9,7 @@ from watcher import Watcher, is_serving
 
 CLIENTS = 8
 ENOUGH = 200
-CONNECT_TIMEOUT = 0.5
+CONNECT_TIMEOUT = 1.0  # more than the probes need to find a fault
 HTTP_PROBE = {"kind": res.PROBE_KIND_SEND_EXPECT,
               "send": b"GET / HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n",
               "expect": b"HTTP/1.1 200"}
@@ -26,7 +26,7 @@ class FaultTestCase(TestCase):
         listener = res.Listener(name="http", pool="web", address="127.0.0.1:0")
         listener.connect_timeout.FromNanoseconds(int(CONNECT_TIMEOUT * 1e9))
         daemon = self.start_sidelb("--shards", "2")
-        client = self.connect(daemon)
+        self.client = client = self.connect(daemon)
         client.apply(ctl.Op(put_pool=pool), ctl.Op(put_listener=listener),
                      upsert("web", *(backend.address for backend in backends)))
         watcher = self.keep(Watcher(daemon.endpoint))
@@ -43,12 +43,17 @@ class FaultTestCase(TestCase):
     def wait_out(self, watcher, backend, since):
         return watcher.wait_backend(backend.address, lambda told: not is_serving(told), since)
 
-    def assert_out_of_use(self, traffic, name):
-        """Some requests later, when every shard knows, all go elsewhere and none waits."""
+    def stats_of(self, backend):
+        row, = self.client.stats(pools=["web"], kinds=[ctl.OBJECT_KIND_BACKEND],
+                                 backends=ctl.Selector(addresses=[backend.address]))
+        return row
+
+    def assert_out_of_use(self, traffic, backend):
+        """Some requests later, when every shard knows, none is tried there."""
         traffic.wait_for(ENOUGH)
-        later = traffic.wait_for(ENOUGH)
-        self.assertNotIn(name, {r.name for r in later})
-        self.assertLess(max(r.ended - r.started for r in later), CONNECT_TIMEOUT)
+        before = self.stats_of(backend).selected
+        traffic.wait_for(ENOUGH)
+        self.assertEqual(self.stats_of(backend).selected, before)
 
     def assert_returns(self, watcher, backend, traffic, since):
         watcher.wait_backend(backend.address, is_serving, since)
@@ -66,7 +71,7 @@ class Fault(FaultTestCase):
         x.kill()
         killed = time.monotonic()
         told = self.wait_out(watcher, x, begun)
-        self.assert_out_of_use(traffic, "x")
+        self.assert_out_of_use(traffic, x)
         again = self.start_backend("x-again", listen=x.address)
         self.assert_returns(watcher, again, traffic, time.monotonic())
         traffic.stop()
@@ -85,7 +90,7 @@ class Fault(FaultTestCase):
         x.refuse()
         refused = time.monotonic()
         told = self.wait_out(watcher, x, begun)
-        self.assert_out_of_use(traffic, "x")
+        self.assert_out_of_use(traffic, x)
         returned = time.monotonic()
         x.serve()
         self.assert_returns(watcher, x, traffic, returned)
@@ -104,20 +109,19 @@ class Fault(FaultTestCase):
         begun = time.monotonic()
         x.black_hole()
         told = self.wait_out(watcher, x, begun)
-        self.assert_out_of_use(traffic, "x")
+        self.assert_out_of_use(traffic, x)
         # Those that waited have ended, since each client has gone on.
         traffic.wait_for(ENOUGH, time.monotonic() + CONNECT_TIMEOUT)
+        waits = self.stats_of(x).timeouts
         returned = time.monotonic()
         x.serve()
         self.assert_returns(watcher, x, traffic, returned)
-        requests = [r for r in traffic.stop() if r.ended > begun]
-        waited = [r for r in requests if r.ended - r.started >= CONNECT_TIMEOUT]
 
         self.assertIn((told.ineligible, told.reason),
                       [("EJECTED", "PASSIVE"), ("UNHEALTHY", "TIMEOUT")])
-        self.assert_all_answered(requests)
-        self.assertLessEqual(len(waited), CLIENTS)
-        self.assertLess(max(r.ended - r.started for r in requests), 2 * CONNECT_TIMEOUT)
+        self.assert_all_answered(traffic.stop())
+        self.assertGreater(waits, 0)
+        self.assertLessEqual(waits, CLIENTS)
 
     def test_an_answer_probe_finds_a_stopped_process_whose_kernel_still_accepts(self):
         a, x = self.start_backends("a", "x")
@@ -127,7 +131,7 @@ class Fault(FaultTestCase):
         x.signal(signal.SIGSTOP)
         told = self.wait_out(watcher, x, begun)
         traffic = self.start_traffic(address, threads=CLIENTS)
-        self.assert_out_of_use(traffic, "x")
+        self.assert_out_of_use(traffic, x)
         returned = time.monotonic()
         x.signal(signal.SIGCONT)
         self.assert_returns(watcher, x, traffic, returned)
