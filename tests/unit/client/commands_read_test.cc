@@ -132,7 +132,7 @@ TEST(DescribeTest, ShowsAPoolWithItsListenersAndBackends) {
 
   const Outcome outcome = RunLine(&daemon, {"describe", "web"});
 
-  EXPECT_THAT(outcome.out, HasSubstr("Listeners:  http (0.0.0.0:80)\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("Listeners:     http (0.0.0.0:80)\n"));
   EXPECT_THAT(outcome.out, HasSubstr("1 serving, 0 draining"));
   EXPECT_THAT(outcome.out, HasSubstr("10.0.0.5:80"));
 }
