@@ -182,6 +182,9 @@ std::string DescribeBackend(const pb::Backend& backend, Colour colour) {
              why.empty() ? Tone::kGood : Tone::kCareful);
   fields.Add("Health", health.text + (status.detail().empty() ? "" : ", " + status.detail()),
              health.tone);
+  if (status.has_ejected_until()) {
+    fields.Add("Ejected until", TimeText(status.ejected_until()), Tone::kBad);
+  }
   if (status.has_drain_deadline()) fields.Add("Drain until", TimeText(status.drain_deadline()));
   fields.Add("Sessions", CountText(status.active_connections(), spec.max_connections()));
   fields.Add("Weight", fmt::to_string(WeightOf(backend)));

@@ -25,8 +25,14 @@ void AddHealthOptions(CLI::App* app, PoolAttributes* attributes) {
   const auto number = [](uint32_t low, uint32_t high) { return NumberParser(low, high); };
   AddEdit(app, edits, "--probe", "KIND",
           "none, tcp-connect (where a TCP listener leads to the pool), send-expect or udp",
-          ParseProbeKind,
-          [](pb::Pool* pool, pb::ProbeKind kind) { pool->mutable_health_check()->set_kind(kind); });
+          ParseProbeKind, [](pb::Pool* pool, pb::ProbeKind kind) {
+            pb::HealthCheck* const check = pool->mutable_health_check();
+            check->set_kind(kind);
+            if (kind == pb::PROBE_KIND_SEND_EXPECT || kind == pb::PROBE_KIND_UDP) return;
+            // They belong to the kind that was there before.
+            check->clear_send();
+            check->clear_expect();
+          });
   AddEdit(app, edits, "--probe-interval", "DURATION", "2s", ParseDuration,
           [](pb::Pool* pool, absl::Duration interval) {
             *pool->mutable_health_check()->mutable_interval() = ToProto(interval);
