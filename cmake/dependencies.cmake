@@ -5,6 +5,12 @@ find_package(Boost 1.81 CONFIG REQUIRED COMPONENTS headers)
 find_package(fmt CONFIG REQUIRED)
 find_package(spdlog CONFIG REQUIRED)
 find_package(CLI11 CONFIG REQUIRED)
+# Debian's libc-ares-dev brings no CMake package.
+find_path(SIDELB_CARES_INCLUDE ares.h REQUIRED)
+find_library(SIDELB_CARES_LIBRARY cares REQUIRED)
+add_library(sidelb_cares INTERFACE IMPORTED)
+target_include_directories(sidelb_cares SYSTEM INTERFACE ${SIDELB_CARES_INCLUDE})
+target_link_libraries(sidelb_cares INTERFACE ${SIDELB_CARES_LIBRARY})
 # ThreadSanitizer covers the data plane and control, which link no gRPC.
 if(NOT SIDELB_SANITIZE STREQUAL "thread")
   find_package(Protobuf REQUIRED)
