@@ -67,6 +67,15 @@ std::string EjectionText(const pb::Pool& pool) {
                      NumberOr(pool.has_max_ejection_percent(), pool.max_ejection_percent(), "50"));
 }
 
+std::string RingDomainText(const pb::RingDomain& domain) {
+  std::string text = domain.domain();
+  if (domain.port() != 0) text += fmt::format(":{}", domain.port());
+  if (domain.record() != pb::RECORD_TYPE_UNSPECIFIED) {
+    text += fmt::format(" ({})", Word(pb::RecordType_Name(domain.record()), "RECORD_TYPE_"));
+  }
+  return text;
+}
+
 absl::Status NotFound(std::string_view reason, const std::string& message) {
   return MakeError(absl::StatusCode::kNotFound, reason, message);
 }
@@ -95,6 +104,9 @@ std::string DescribePool(const pb::State& state, const pb::Pool& pool, Colour co
                           : fmt::format("below {} % healthy{}", pool.panic_percent(),
                                         status.panic() ? ": now" : ""));
   fields.Add("Slow start", DurationOr(pool.has_slow_start(), pool.slow_start(), "off"));
+  for (const pb::RingDomain& domain : pool.ring_domains()) {
+    fields.Add("Ring domain", RingDomainText(domain));
+  }
   fields.Add("Revision", fmt::to_string(pool.revision()));
   std::string text = fields.Render(colour);
   const Table table = BackendTable(state, Columns::kDefault, absl::Now());
