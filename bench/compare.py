@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import re
 import resource
 import select
@@ -21,6 +20,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from report import BenchError, between, machine, progress, words
 
 BACKENDS = 8  # addresses for each proxy: every pair of addresses has ports of its own
 READY_SECONDS = 10
@@ -49,10 +50,6 @@ SCENARIOS = [
     Scenario("up", "bulk up, 4 streams", "s/GB", 1e9, 1, None, ["--connections", "4"]),
 ]
 QUICK = ("setup", "rtt", "down")
-
-
-class BenchError(Exception):
-    """Something that the reader can mend; its text says how."""
 
 
 class Proxy:
@@ -395,12 +392,6 @@ def print_table(report, proxies):
         print(text)
 
 
-def machine():
-    model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
-    return (f"{model.group(1) if model else platform.machine()}, {os.cpu_count()} CPUs, "
-            f"Linux {platform.release()}")
-
-
 def make_proxies(options, missing):
     """Those that were asked for and are there; the others go to `missing` with what to do."""
     made = []
@@ -441,10 +432,6 @@ def run(options):
     scenarios = [s for s in SCENARIOS if s.key in options.scenarios]
     load = Load(str(load_program), cpus[0])
 
-    def progress(text):
-        if sys.stderr.isatty():
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
     with tempfile.TemporaryDirectory(prefix="sidelb-compare.") as folder:
         try:
             for proxy in proxies:
@@ -477,28 +464,6 @@ def run(options):
     if options.check and any(row["target"] and not row["reached"] for row in report["rows"]):
         return 3
     return 0
-
-
-def words(allowed):
-    def split(text):
-        chosen = text.split(",")
-        for word in chosen:
-            if word not in allowed:
-                raise argparse.ArgumentTypeError(f"'{word}'; allowed: {', '.join(allowed)}")
-        return chosen
-    return split
-
-
-def between(kind, low, high):
-    def convert(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"'{text}'; allowed: {low} to {high}")
-        return value
-    return convert
 
 
 def main():

@@ -15,6 +15,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_split.h"
 #include "fmt/format.h"
+#include "server/control/errors.h"
+#include "server/control/validate.h"
 
 namespace sidelb::server {
 namespace {
@@ -39,7 +41,9 @@ Words, in any order; each is also a flag and a variable (arguments win over vari
   mode=MODE               --mode         SIDELB_MODE         round-robin (default), least-connections,
                                                               p2c, random, source-hash, maglev
   proto=tcp|udp           --proto        SIDELB_PROTO        the protocol; tcp (default)
-  ring_domain=NAME:PORT   --ring-domain  SIDELB_RING_DOMAIN  backends by DNS; comes later
+  ring_domain=NAME:PORT   --ring-domain  SIDELB_RING_DOMAIN  backends by DNS: A and AAAA records;
+                                                              several as NAME:PORT,NAME:PORT,...
+With an address it needs backends, a ring domain, or both.
 
 Flags:
   --control ENDPOINT      where gRPC is served: unix:PATH or IP:PORT. Default: the socket
@@ -48,6 +52,8 @@ Flags:
                           authentication and no encryption
   --status-socket PATH    where each connection is told HEALTHY or UNHEALTHY; none = nowhere.
                           Default: /run/sidelb.sock, else status.sock beside the control socket
+  --resolver IP:PORT      the DNS server of ring domains. Default: those of /etc/resolv.conf
+  --ring-max-ttl TIME     how long an answer about a ring domain counts at most. Default: 60s
   --shards N              threads that carry traffic, 1 to 256. Default: the CPUs it may run on
   --max-connections N     at a time in the process. Default: 0.45 of the limit of descriptors
   --drain-timeout TIME    how long connections may go on after SIGTERM or SIGINT. Default:
@@ -63,6 +69,7 @@ Flags:
 Examples:
   sidelb 0.0.0.0:8080 backends=10.0.0.5:80,10.0.0.6:80
   sidelb [::]:8080 mode=least-connections backends=10.0.0.5:80,[2001:db8::6]:80
+  sidelb 0.0.0.0:8080 ring_domain=web.example:80
   sidelb --control unix:/tmp/control.sock
 )";
 
@@ -194,14 +201,16 @@ class Parser {
     if (mode.setting) ReadMode(*mode.setting);
     if (protocol.setting) ReadProtocol(*protocol.setting);
     if (backends.setting) ReadBackends(*backends.setting);
-    if (ring_domain.setting) {
-      Fail(*ring_domain.setting,
-           "backends by DNS come in a later version; name them with backends=IP:PORT,...");
-    }
-    for (const Source* source : {&mode, &protocol, &backends}) {
+    if (ring_domain.setting) ReadRingDomains(*ring_domain.setting);
+    for (const Source* source : {&mode, &protocol, &backends, &ring_domain}) {
       if (!source->setting || bind.setting) continue;
       Fail(*source->setting,
            "needs an address to listen on: write IP:PORT first, 0.0.0.0:8080 for example");
+    }
+    if (bind.setting && !backends.setting && !ring_domain.setting) {
+      Fail(*bind.setting,
+           "needs backends: write backends=IP:PORT,... or ring_domain=NAME:PORT beside it; without "
+           "an address it starts empty and waits for gRPC");
     }
   }
 
@@ -251,7 +260,53 @@ class Parser {
     }
   }
 
+  void ReadRingDomains(const Setting& setting) {
+    const std::vector<std::string> texts = absl::StrSplit(setting.value, ',');
+    for (const std::string& text : texts) {
+      const size_t colon = text.rfind(':');
+      const std::string name = text.substr(0, colon);
+      uint32_t port = 0;
+      if (colon == std::string::npos) {
+        Fail(setting, fmt::format("'{}' has no port; allowed: NAME:PORT,NAME:PORT,...", name));
+        return;
+      }
+      const char* const end = text.data() + text.size();
+      const auto [rest, error] = std::from_chars(text.data() + colon + 1, end, port);
+      if (error != std::errc() || rest != end || port < 1 || port > 65'535) {
+        Fail(setting, fmt::format("'{}' has a wrong port; allowed: 1 to 65535", text));
+        return;
+      }
+      options_.ring_domains.push_back({.domain = name, .port = port});
+    }
+    // The same rules as over gRPC, without the path of the field.
+    const absl::Status status = control::ValidateRingDomains(options_.ring_domains, "");
+    if (const auto details = control::GetErrorDetails(status)) {
+      Fail(setting, details->violations.front().description);
+    }
+  }
+
+  void ReadRingFlags() {
+    if (const std::optional<Setting> resolver = Flag("--resolver")) {
+      const std::optional<Address> address = ParseAddress(*resolver, resolver->value);
+      if (address && address->port() == 0) Fail(*resolver, "has port 0; allowed: 1 to 65535");
+      options_.resolver = address;
+    }
+    const std::optional<Setting> max_ttl = Flag("--ring-max-ttl");
+    if (!max_ttl) return;
+    absl::Duration longest;
+    ReadDuration("--ring-max-ttl", &longest);
+    if (options_.ring_domains.empty()) {
+      Fail(*max_ttl, "needs ring_domain=NAME:PORT; a pool made over gRPC has max_ttl for it");
+    }
+    for (control::RingDomainSpec& domain : options_.ring_domains) domain.max_ttl = longest;
+    const absl::Status status = control::ValidateRingDomains(options_.ring_domains, "");
+    if (const auto details = control::GetErrorDetails(status)) {
+      Fail(*max_ttl, details->violations.front().description);
+    }
+  }
+
   void ReadFlags() {
+    ReadRingFlags();
     options_.shards = std::clamp<size_t>(environment_.cpus, 1, kMaxShards);
     if (const auto shards = ReadNumber("--shards", 1, kMaxShards)) options_.shards = *shards;
     constexpr uint64_t kMost = std::numeric_limits<uint32_t>::max();
@@ -369,14 +424,16 @@ class Parser {
                                   {"proto", "--proto", "SIDELB_PROTO"},
                                   {"backends", "--backends", "SIDELB_BACKENDS"},
                                   {"ring_domain", "--ring-domain", "SIDELB_RING_DOMAIN"}}};
-  std::array<std::pair<std::string, std::string>, 8> flags_{{{"--control", ""},
-                                                             {"--status-socket", ""},
-                                                             {"--shards", ""},
-                                                             {"--max-connections", ""},
-                                                             {"--drain-timeout", ""},
-                                                             {"--drain-delay", ""},
-                                                             {"--log-level", ""},
-                                                             {"--log-format", ""}}};
+  std::array<std::pair<std::string, std::string>, 10> flags_{{{"--control", ""},
+                                                              {"--status-socket", ""},
+                                                              {"--resolver", ""},
+                                                              {"--ring-max-ttl", ""},
+                                                              {"--shards", ""},
+                                                              {"--max-connections", ""},
+                                                              {"--drain-timeout", ""},
+                                                              {"--drain-delay", ""},
+                                                              {"--log-level", ""},
+                                                              {"--log-format", ""}}};
   std::string status_check_path_;
   bool is_insecure_allowed_ = false;
   std::vector<std::string> given_;  // flags, as "--bind"

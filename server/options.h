@@ -1,6 +1,7 @@
 // Options: what the daemon is told at its start, by arguments and environment.
 //
-//   sidelb [IP:PORT] [mode=..] [proto=..] [backends=IP:PORT,..] [ring_domain=NAME:PORT] [--flags]
+//   sidelb [IP:PORT] [mode=..] [proto=..] [backends=IP:PORT,..] [ring_domain=NAME:PORT,..]
+//   [--flags]
 //
 // Each of the five words may also be a flag or a variable (SIDELB_BIND_ADDR, SIDELB_MODE,
 // SIDELB_PROTO, SIDELB_BACKENDS, SIDELB_RING_DOMAIN), and so may --drain-timeout
@@ -36,7 +37,9 @@ struct Options {
   Mode mode = Mode::kRoundRobin;
   control::Protocol protocol = control::Protocol::kTcp;
   std::vector<Address> backends;
+  std::vector<control::RingDomainSpec> ring_domains;
 
+  std::optional<Address> resolver;  // of ring domains; absent: those of the system
   size_t shards = 1;
   uint64_t max_connections = 0;          // 0 = from RLIMIT_NOFILE
   std::optional<rpc::Endpoint> control;  // absent: the first of default_sockets that will do

@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "fmt/format.h"
 #include "server/control/errors.h"
+#include "server/providers/ring_provider.h"
 #include "server/providers/static_provider.h"
 #include "spdlog/spdlog.h"
 
@@ -65,8 +66,12 @@ absl::Status Server::StartParts() {
   rpc_ = *std::move(rpc);
   if (absl::Status status = OpenStatusSocket(); !status.ok()) return status;
 
-  auto controller = control::Controller::Start(
-      {.shards = options_.shards, .max_connections = options_.max_connections});
+  providers::RingOptions ring;
+  if (options_.resolver) ring.dns.servers = {*options_.resolver};
+  auto controller =
+      control::Controller::Start({.shards = options_.shards,
+                                  .max_connections = options_.max_connections,
+                                  .make_provider = providers::MakeRingProvider(ring)});
   if (!controller.ok()) return controller.status();
   controller_ = *std::move(controller);
   LogLimits();
@@ -108,10 +113,12 @@ absl::Status Server::OpenStatusSocket() {
 }
 
 absl::Status Server::ApplyStandalone() {
-  control::ApplyRequest request = providers::MakeStaticRequest({.bind = *options_.bind,
-                                                                .mode = options_.mode,
-                                                                .protocol = options_.protocol,
-                                                                .backends = options_.backends});
+  control::ApplyRequest request =
+      providers::MakeStaticRequest({.bind = *options_.bind,
+                                    .mode = options_.mode,
+                                    .protocol = options_.protocol,
+                                    .backends = options_.backends,
+                                    .ring_domains = options_.ring_domains});
   request.wait_timeout = kStartWait;
   const absl::Status status = Apply(controller_.get(), std::move(request)).status();
   // Who starts the daemon wrote arguments, no ops: without the path of the field.
@@ -150,10 +157,15 @@ void Server::LogListeners() const {
                         [&promise](auto state) { promise.set_value(std::move(state)); });
   const auto state = promise.get_future().get();
   if (!state.ok()) return;
+  std::string ring_domains;
+  for (const control::RingDomainSpec& domain : options_.ring_domains) {
+    ring_domains += fmt::format(", ring domain {}:{}", domain.domain, domain.port);
+  }
   for (const auto& listener : (*state)->listeners) {
-    spdlog::info("listening on {} ({}, {}, {} backends)", listener.status.bound_address.ToString(),
+    spdlog::info("listening on {} ({}, {}, {} backends{})",
+                 listener.status.bound_address.ToString(),
                  options_.protocol == control::Protocol::kUdp ? "udp" : "tcp",
-                 ModeName(options_.mode), options_.backends.size());
+                 ModeName(options_.mode), options_.backends.size(), ring_domains);
   }
 }
 

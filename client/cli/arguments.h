@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -40,6 +41,10 @@ struct WriteOptions {
   std::optional<absl::Duration> wait_timeout;
 };
 
+// What further options do to an object, in their order.
+template <typename Message>
+using Edits = std::vector<std::function<void(Message*)>>;
+
 // What is said of a backend, a pool, a listener. `add` takes absent for the daemon's default, `set`
 // for "leave it".
 struct BackendAttributes {
@@ -50,9 +55,11 @@ struct BackendAttributes {
   std::optional<std::string> group;
   std::vector<std::pair<std::string, std::string>> tags;
   std::vector<std::string> removed_tags;  // `set --tag key-`
+  Edits<pb::BackendSpec> edits;
 
   bool HasOnlyWeight() const {
-    return weight && !max_connections && !zone && !group && tags.empty() && removed_tags.empty();
+    return weight && !max_connections && !zone && !group && tags.empty() && removed_tags.empty() &&
+           edits.empty();
   }
 };
 
@@ -60,6 +67,7 @@ struct PoolAttributes {
   std::optional<pb::Mode> mode;
   std::optional<absl::Duration> drain_timeout;
   std::optional<pb::DrainAction> on_timeout;
+  Edits<pb::Pool> edits;
 };
 
 struct ListenerAttributes {
@@ -75,6 +83,7 @@ struct ListenerAttributes {
   std::optional<absl::Duration> keepalive_idle;
   std::optional<absl::Duration> keepalive_interval;
   std::optional<uint32_t> keepalive_count;
+  Edits<pb::Listener> edits;
 };
 
 // Which backends of a pool.

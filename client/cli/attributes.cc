@@ -14,6 +14,7 @@ void ApplyAttributes(const BackendAttributes& attributes, pb::BackendSpec* spec)
   if (attributes.group) spec->set_group(*attributes.group);
   for (const std::string& key : attributes.removed_tags) spec->mutable_tags()->erase(key);
   for (const auto& [key, value] : attributes.tags) (*spec->mutable_tags())[key] = value;
+  for (const auto& edit : attributes.edits) edit(spec);
 }
 
 void ApplyAttributes(const PoolAttributes& attributes, pb::Pool* pool) {
@@ -22,6 +23,7 @@ void ApplyAttributes(const PoolAttributes& attributes, pb::Pool* pool) {
     *pool->mutable_drain()->mutable_timeout() = ToProto(*attributes.drain_timeout);
   }
   if (attributes.on_timeout) pool->mutable_drain()->set_on_timeout(*attributes.on_timeout);
+  for (const auto& edit : attributes.edits) edit(pool);
 }
 
 void ApplyAttributes(const ListenerAttributes& attributes, pb::Listener* listener) {
@@ -49,6 +51,7 @@ void ApplyAttributes(const ListenerAttributes& attributes, pb::Listener* listene
   if (attributes.keepalive_count) {
     listener->mutable_keepalive()->set_count(*attributes.keepalive_count);
   }
+  for (const auto& edit : attributes.edits) edit(listener);
 }
 
 }  // namespace sidelb::client

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "absl/strings/escaping.h"
 #include "absl/time/clock.h"
 #include "client/cli/commands.h"
 #include "client/cli/json_output.h"
@@ -34,6 +35,47 @@ std::string KeepaliveText(const pb::Keepalive& keepalive) {
                      keepalive.has_count() ? fmt::to_string(keepalive.count()) : "4(default)");
 }
 
+std::string NumberOr(bool is_set, uint32_t number, std::string_view otherwise) {
+  return is_set ? fmt::to_string(number) : fmt::format("{}(default)", otherwise);
+}
+
+std::string HealthCheckText(const pb::HealthCheck& check) {
+  if (check.kind() == pb::PROBE_KIND_NONE) return "none";
+  std::string text = check.kind() == pb::PROBE_KIND_UNSPECIFIED
+                         ? "tcp-connect for TCP listeners(default)"
+                         : Word(pb::ProbeKind_Name(check.kind()), "PROBE_KIND_");
+  if (check.port() != 0) text += fmt::format(" on port {}", check.port());
+  text += fmt::format(", every {}, timeout {}, rise {}, fall {}",
+                      DurationOr(check.has_interval(), check.interval(), "2s"),
+                      DurationOr(check.has_timeout(), check.timeout(), "1s"),
+                      NumberOr(check.has_rise(), check.rise(), "2"),
+                      NumberOr(check.has_fall(), check.fall(), "3"));
+  if (!check.send().empty()) text += fmt::format(", sends \"{}\"", absl::CEscape(check.send()));
+  if (!check.expect().empty()) {
+    text += fmt::format(", expects \"{}\"", absl::CEscape(check.expect()));
+  }
+  return text;
+}
+
+std::string EjectionText(const pb::Pool& pool) {
+  const pb::HealthCheck& check = pool.health_check();
+  if (check.has_passive_failures() && check.passive_failures() == 0) return "never";
+  return fmt::format("after {} failed connects in a row, for {} to {}, at most {} %",
+                     NumberOr(check.has_passive_failures(), check.passive_failures(), "5"),
+                     DurationOr(pool.has_ejection_time(), pool.ejection_time(), "10s"),
+                     DurationOr(pool.has_max_ejection_time(), pool.max_ejection_time(), "300s"),
+                     NumberOr(pool.has_max_ejection_percent(), pool.max_ejection_percent(), "50"));
+}
+
+std::string RingDomainText(const pb::RingDomain& domain) {
+  std::string text = domain.domain();
+  if (domain.port() != 0) text += fmt::format(":{}", domain.port());
+  if (domain.record() != pb::RECORD_TYPE_UNSPECIFIED) {
+    text += fmt::format(" ({})", Word(pb::RecordType_Name(domain.record()), "RECORD_TYPE_"));
+  }
+  return text;
+}
+
 absl::Status NotFound(std::string_view reason, const std::string& message) {
   return MakeError(absl::StatusCode::kNotFound, reason, message);
 }
@@ -53,6 +95,18 @@ std::string DescribePool(const pb::State& state, const pb::Pool& pool, Colour co
                                      status.unhealthy(), status.disabled()));
   fields.Add("Sessions", fmt::to_string(status.active_connections()));
   fields.Add("Drain", DrainText(pool.drain(), "30s"));
+  fields.Add("Probes", HealthCheckText(pool.health_check()));
+  fields.Add("Ejection", EjectionText(pool));
+  fields.Add("On unhealthy", pool.on_unhealthy() == pb::ON_UNHEALTHY_RESET ? "sessions are reset"
+                                                                           : "sessions go on");
+  fields.Add("Panic", pool.panic_percent() == 0
+                          ? "never"
+                          : fmt::format("below {} % healthy{}", pool.panic_percent(),
+                                        status.panic() ? ": now" : ""));
+  fields.Add("Slow start", DurationOr(pool.has_slow_start(), pool.slow_start(), "off"));
+  for (const pb::RingDomain& domain : pool.ring_domains()) {
+    fields.Add("Ring domain", RingDomainText(domain));
+  }
   fields.Add("Revision", fmt::to_string(pool.revision()));
   std::string text = fields.Render(colour);
   const Table table = BackendTable(state, Columns::kDefault, absl::Now());
@@ -69,21 +123,33 @@ std::string DescribeListener(const pb::Listener& listener, Colour colour) {
   if (!status.bound_address().empty() && status.bound_address() != listener.address()) {
     fields.Add("Bound", status.bound_address());
   }
-  fields.Add("Protocol", listener.protocol() == pb::PROTOCOL_UDP ? "udp" : "tcp");
+  const bool is_udp = listener.protocol() == pb::PROTOCOL_UDP;
+  fields.Add("Protocol", is_udp ? "udp" : "tcp");
   fields.Add("Pool", listener.pool());
   fields.Add("State", state.text, state.tone);
   if (!status.error().empty()) fields.Add("Error", status.error(), Tone::kBad);
   fields.Add("Sessions", CountText(status.active_connections(), listener.max_connections()));
-  fields.Add("Connect timeout",
-             DurationOr(listener.has_connect_timeout(), listener.connect_timeout(), "3s"));
-  fields.Add("Connect attempts", listener.has_connect_attempts()
-                                     ? fmt::to_string(listener.connect_attempts())
-                                     : "3(default)");
-  fields.Add("Idle timeout",
-             DurationOr(listener.has_idle_timeout(), listener.idle_timeout(), "1h"));
-  fields.Add("Half-close timeout",
-             DurationOr(listener.has_half_close_timeout(), listener.half_close_timeout(), "30s"));
-  fields.Add("Keepalive", KeepaliveText(listener.keepalive()));
+  if (is_udp) {
+    const bool has_policy = listener.udp_policy() != pb::UDP_POLICY_UNSPECIFIED;
+    fields.Add("Policy", has_policy ? Word(pb::UdpPolicy_Name(listener.udp_policy()), "UDP_POLICY_")
+                                    : "session(default)");
+    fields.Add("Session timeout", DurationOr(listener.has_udp_session_timeout(),
+                                             listener.udp_session_timeout(), "60s"));
+    fields.Add("Unanswered timeout", DurationOr(listener.has_udp_unanswered_timeout(),
+                                                listener.udp_unanswered_timeout(), "15s"));
+    fields.Add("Sessions per client", LimitText(listener.max_sessions_per_client()));
+  } else {
+    fields.Add("Connect timeout",
+               DurationOr(listener.has_connect_timeout(), listener.connect_timeout(), "3s"));
+    fields.Add("Connect attempts", listener.has_connect_attempts()
+                                       ? fmt::to_string(listener.connect_attempts())
+                                       : "3(default)");
+    fields.Add("Idle timeout",
+               DurationOr(listener.has_idle_timeout(), listener.idle_timeout(), "1h"));
+    fields.Add("Half-close timeout",
+               DurationOr(listener.has_half_close_timeout(), listener.half_close_timeout(), "30s"));
+    fields.Add("Keepalive", KeepaliveText(listener.keepalive()));
+  }
   fields.Add("Revision", fmt::to_string(listener.revision()));
   return fields.Render(colour);
 }
@@ -128,9 +194,14 @@ std::string DescribeBackend(const pb::Backend& backend, Colour colour) {
              why.empty() ? Tone::kGood : Tone::kCareful);
   fields.Add("Health", health.text + (status.detail().empty() ? "" : ", " + status.detail()),
              health.tone);
+  if (status.has_ejected_until()) {
+    fields.Add("Ejected until", TimeText(status.ejected_until()), Tone::kBad);
+  }
   if (status.has_drain_deadline()) fields.Add("Drain until", TimeText(status.drain_deadline()));
   fields.Add("Sessions", CountText(status.active_connections(), spec.max_connections()));
   fields.Add("Weight", fmt::to_string(WeightOf(backend)));
+  if (spec.priority() != 0) fields.Add("Priority", fmt::to_string(spec.priority()));
+  if (!spec.probe_address().empty()) fields.Add("Probed at", spec.probe_address());
   fields.Add("Zone", spec.zone());
   fields.Add("Group", spec.group());
   fields.Add("Tags", TagsText(spec));

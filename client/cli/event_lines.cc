@@ -218,6 +218,8 @@ std::vector<std::string> ChangeTexts(const WatchView::Change& change) {
 
 Table::Cell HealthLetter(const pb::Event& event) {
   if (!event.has_backend() || event.kind() == pb::EVENT_KIND_REMOVED) return {"-", Tone::kFaint};
+  // One that is ejected may still answer its probes.
+  if (event.backend().status().state() == pb::BACKEND_STATE_UNHEALTHY) return {"U", Tone::kBad};
   switch (event.backend().status().health()) {
     case pb::HEALTH_HEALTHY:
       return {"H", Tone::kGood};

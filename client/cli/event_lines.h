@@ -22,7 +22,7 @@ std::string NameOf(const pb::Event& event);
 // with the time of the last probe.
 std::vector<std::string> ChangeTexts(const WatchView::Change& change);
 
-// H, U or ? for a backend's health, - for what has none.
+// H, U or ? for a backend's health (U also when it is ejected), - for what has none.
 Table::Cell HealthLetter(const pb::Event& event);
 
 struct EventLineLayout {

@@ -1,6 +1,7 @@
 #include "client/cli/run.h"
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -15,13 +16,14 @@ namespace sidelb::client {
 namespace {
 
 // Finds the endpoint and makes the client at the first call, so that what needs no daemon works
-// without one.
+// without one. Commands that follow the daemon call from several threads.
 class LazyClient {
  public:
   LazyClient(const GlobalOptions& options, const EndpointSources& sources)
       : options_(options), sources_(sources) {}
 
   absl::StatusOr<Client*> Get() {
+    const std::lock_guard lock(mutex_);
     if (!client_) {
       const auto endpoint = FindEndpoint(options_.endpoint, sources_);
       if (!endpoint.ok()) return endpoint.status();
@@ -34,7 +36,8 @@ class LazyClient {
  private:
   const GlobalOptions& options_;
   const EndpointSources& sources_;
-  std::optional<Client> client_;
+  std::mutex mutex_;
+  std::optional<Client> client_;  // guarded by mutex_
 };
 
 // What an error of the connection means for a write.

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "fmt/format.h"
 #include "sidelb/v1/control.pb.h"
 
@@ -132,6 +133,26 @@ absl::StatusOr<uint64_t> ParseNumber(std::string_view text, uint64_t low, uint64
 
 absl::StatusOr<pb::DrainAction> ParseDrainAction(std::string_view text) {
   return ParseEnum<pb::DrainAction>(text, "DRAIN_ACTION_", pb::DrainAction_descriptor());
+}
+
+absl::StatusOr<pb::ProbeKind> ParseProbeKind(std::string_view text) {
+  return ParseEnum<pb::ProbeKind>(text, "PROBE_KIND_", pb::ProbeKind_descriptor());
+}
+
+absl::StatusOr<pb::OnUnhealthy> ParseOnUnhealthy(std::string_view text) {
+  return ParseEnum<pb::OnUnhealthy>(text, "ON_UNHEALTHY_", pb::OnUnhealthy_descriptor());
+}
+
+absl::StatusOr<pb::UdpPolicy> ParseUdpPolicy(std::string_view text) {
+  return ParseEnum<pb::UdpPolicy>(text, "UDP_POLICY_", pb::UdpPolicy_descriptor());
+}
+
+absl::StatusOr<std::string> ParseBytes(std::string_view text) {
+  std::string bytes;
+  if (!absl::CUnescape(std::string(text), &bytes)) {
+    return Invalid(text, "has a wrong escape; allowed: \\r, \\n, \\t, \\\\, \\xHH");
+  }
+  return bytes;
 }
 
 absl::StatusOr<pb::BackendState> ParseBackendState(std::string_view text) {

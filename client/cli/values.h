@@ -41,6 +41,11 @@ absl::StatusOr<std::pair<std::string, std::string>> ParseTag(std::string_view te
 absl::StatusOr<uint64_t> ParseNumber(std::string_view text, uint64_t low, uint64_t high);
 
 absl::StatusOr<pb::DrainAction> ParseDrainAction(std::string_view text);  // reset | keep
+absl::StatusOr<pb::ProbeKind> ParseProbeKind(std::string_view text);      // none, tcp-connect, ...
+absl::StatusOr<pb::OnUnhealthy> ParseOnUnhealthy(std::string_view text);  // keep | reset
+absl::StatusOr<pb::UdpPolicy> ParseUdpPolicy(std::string_view text);      // session, one-way, ...
+// Text with the escapes of C: "PING\r\n", "\x00".
+absl::StatusOr<std::string> ParseBytes(std::string_view text);
 absl::StatusOr<pb::BackendState> ParseBackendState(std::string_view text);
 absl::StatusOr<pb::Protocol> ParseProtocol(std::string_view text);  // tcp | udp
 

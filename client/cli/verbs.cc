@@ -71,6 +71,7 @@ void AddPoolOptions(CLI::App* app, PoolAttributes* attributes) {
             "How long the sessions of a removed backend may go on, 30s", ParseDuration,
             StoreTo(&attributes->drain_timeout));
   AddOnTimeoutOption(app, &attributes->on_timeout);
+  AddHealthOptions(app, attributes);
 }
 
 void AddSelectorOptions(CLI::App* app, SelectorArguments* selector) {

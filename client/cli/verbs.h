@@ -121,6 +121,9 @@ void AddPositional(CLI::App* app, const std::string& name, T* target,
 
 // Options that several verbs share. `attributes` must outlive the parse.
 void AddPoolOptions(CLI::App* app, PoolAttributes* attributes);
+void AddHealthOptions(CLI::App* app, PoolAttributes* attributes);
+void AddUdpOptions(CLI::App* app, ListenerAttributes* attributes);
+void AddPriorityOptions(CLI::App* app, BackendAttributes* attributes);
 void AddOnTimeoutOption(CLI::App* app, std::optional<pb::DrainAction>* on_timeout);
 void AddSelectorOptions(CLI::App* app, SelectorArguments* selector);
 

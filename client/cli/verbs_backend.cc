@@ -26,6 +26,7 @@ void AddAttributeOptions(CLI::App* app, For use, BackendAttributes* attributes) 
   AddParsed(app, "--zone", "ZONE", "Where it runs", AsText, StoreTo(&attributes->zone));
   AddParsed(app, "--group", "GROUP", "What it shares its fate with", AsText,
             StoreTo(&attributes->group));
+  AddPriorityOptions(app, attributes);
   AddParsedList(
       app, "--tag", is_set ? "KEY=VALUE|KEY-" : "KEY=VALUE",
       is_set ? "Set a tag, or remove it with KEY-; may be given several times"
@@ -122,10 +123,10 @@ Examples:
                      const BackendAttributes& attributes = command->attributes;
                      if (!attributes.weight && !attributes.max_connections && !attributes.zone &&
                          !attributes.group && attributes.tags.empty() &&
-                         attributes.removed_tags.empty()) {
+                         attributes.removed_tags.empty() && attributes.edits.empty()) {
                        FailUsage("set",
                                  "needs at least one of --weight, --max-connections, --zone, "
-                                 "--group, --tag");
+                                 "--group, --tag, --priority, --probe-address");
                      }
                      arguments->command = *command;
                    });

@@ -7,6 +7,12 @@ namespace {
 
 enum class For { kAdd, kSet };
 
+void CheckSaysSomething(const std::string& verb, const CLI::App* app) {
+  const auto given = app->get_options(
+      [](const CLI::Option* option) { return !option->get_positional() && option->count() > 0; });
+  if (given.empty()) FailUsage(verb, "needs at least one option");
+}
+
 void AddListenerOptions(CLI::App* app, For use, ListenerAttributes* attributes) {
   AddParsed(app, "--pool", "POOL", "Where its sessions go", AsText, StoreTo(&attributes->pool));
   if (use == For::kSet) {
@@ -37,6 +43,7 @@ void AddListenerOptions(CLI::App* app, For use, ListenerAttributes* attributes) 
             StoreTo(&attributes->keepalive_interval));
   AddParsed(app, "--keepalive-count", "N", "4", NumberParser(1, 127),
             StoreTo(&attributes->keepalive_count));
+  AddUdpOptions(app, attributes);
 }
 
 void AddPoolNouns(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
@@ -55,16 +62,16 @@ void AddPoolNouns(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
   const auto set = std::make_shared<SetPoolCommand>();
   CLI::App* set_pool =
       AddVerb(root->get_subcommand("set"), help, "pool", "Change a pool", "set pool NAME [OPTIONS]",
-              "Example:\n  sidelb-cli set pool web --drain-timeout 2m");
+              R"(Examples:
+  sidelb-cli set pool web --drain-timeout 2m
+  sidelb-cli set pool web --probe-interval 500ms --fall 2
+  sidelb-cli set pool cache --probe send-expect --probe-send 'PING\r\n' --probe-expect '+PONG')");
   AddPositional(set_pool, "NAME", &set->name, "The pool");
   AddPoolOptions(set_pool, &set->attributes);
-  set_pool->callback([set, arguments] {
+  set_pool->callback([set, set_pool, arguments] {
     if (set->name.empty()) FailUsage("set pool", "needs NAME");
     CheckName("NAME", set->name);
-    const PoolAttributes& attributes = set->attributes;
-    if (!attributes.mode && !attributes.drain_timeout && !attributes.on_timeout) {
-      FailUsage("set pool", "needs at least one of --mode, --drain-timeout, --on-timeout");
-    }
+    CheckSaysSomething("set pool", set_pool);
     arguments->command = *set;
   });
 
@@ -114,9 +121,7 @@ void AddListenerNouns(CLI::App* root, HelpFormatter* help, Arguments* arguments)
     if (set->name.empty()) FailUsage("set listener", "needs NAME");
     CheckName("NAME", set->name);
     if (set->attributes.pool) CheckName("--pool", *set->attributes.pool);
-    const auto given = set_listener->get_options(
-        [](const CLI::Option* option) { return !option->get_positional() && option->count() > 0; });
-    if (given.empty()) FailUsage("set listener", "needs at least one option");
+    CheckSaysSomething("set listener", set_listener);
     arguments->command = *set;
   });
 

@@ -136,7 +136,9 @@ void HealthChecker::PutNow(std::vector<ProbeTarget> targets) {
 }
 
 void HealthChecker::OnDue(Target* target) {
-  if (target->history.health() == Health::kHealthy && target->HasTraffic()) {
+  // That traffic connects says as much as a connect, and less than an answer.
+  const bool is_connect = target->target().settings->kind == ProbeKind::kTcpConnect;
+  if (is_connect && target->history.health() == Health::kHealthy && target->HasTraffic()) {
     return OnResult(target, {.reason = ProbeReason::kOk, .detail = "", .latency = {}});
   }
   target->is_due = true;

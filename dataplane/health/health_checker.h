@@ -2,7 +2,8 @@
 //
 // Bounds: `max_in_flight` probes at once, `starts_per_second`; what is due beyond that waits its
 // turn. Intervals are spread by +-10 %. An unhealthy backend is probed ever more rarely, down to
-// every 10 s. A healthy one is not probed while traffic connects to it: that is a good result too.
+// every 10 s. Where a probe is a connect, a healthy backend is not probed while traffic connects to
+// it: that is a good result too.
 // Results reach control in batches: a change of health within 20 ms, the rest within 100 ms.
 //
 // Thread safety: Start(), Stop() and the destructor by the owner; Put() and Remove() by any thread.

@@ -17,10 +17,11 @@ bool OutlierDetector::Update(const OutlierSettings& settings, absl::Span<const S
     return true;
   });
   size_t ejected = 0;
+  absl::flat_hash_set<uint64_t> ended;  // just now
   for (auto& [id, ejection] : ejections_) {
     if (ejection.is_ejected && (now_ms >= ejection.until_ms || settings.failures == 0)) {
       ejection.is_ejected = false;
-      ejection.ended_ms = now_ms;
+      ended.insert(id);
       changed = true;
     }
     if (ejection.is_ejected) ++ejected;
@@ -34,7 +35,11 @@ bool OutlierDetector::Update(const OutlierSettings& settings, absl::Span<const S
       continue;
     }
     if (found != ejections_.end()) {
-      if (found->second.is_ejected) continue;
+      // What fails meanwhile was begun before.
+      if (found->second.is_ejected || ended.contains(seen.id)) {
+        found->second.failures_seen = seen.consecutive_failures;
+        continue;
+      }
       // One more failure after its return is enough: it is on probation.
       if (seen.consecutive_failures <= found->second.failures_seen) continue;
     } else if (seen.consecutive_failures < settings.failures) {

@@ -44,9 +44,8 @@ class OutlierDetector {
  private:
   struct Ejection {
     uint64_t until_ms = 0;
-    uint64_t ended_ms = 0;  // of the last one
     uint32_t in_a_row = 0;
-    uint32_t failures_seen = 0;  // that the last ejection answered
+    uint32_t failures_seen = 0;  // until the end of the last ejection
     bool is_ejected = false;
   };
 

@@ -1,5 +1,6 @@
 #include "dataplane/health/probe.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -63,6 +64,13 @@ void Probe::Cancel() {
 void Probe::OnContinue() { Fail(failed_at_start_, "connect"); }
 
 void Probe::OnTimer() {
+  // Where this thread wakes late, what has arrived in time may not have been seen yet.
+  pollfd socket{.fd = fd_.get(), .events = POLLIN | POLLOUT, .revents = 0};
+  if (poll(&socket, 1, 0) > 0) {
+    static_assert(POLLIN == EPOLLIN && POLLOUT == EPOLLOUT && POLLERR == EPOLLERR);
+    OnEvents(static_cast<uint32_t>(socket.revents), 0);
+    if (!fd_.is_open()) return;
+  }
   if (!is_connected_) return Finish(ProbeReason::kTimeout, "connect: timed out");
   Finish(ProbeReason::kNoReply,
          fmt::format("{} of {} bytes answered in time", answer_.size(), settings_->expect.size()));

@@ -159,6 +159,37 @@ void Batch::NoteLeaving(const BackendObject& backend) {
 // Drops the caller's claim, or all of them.
 void Batch::Drop(const std::string& pool, const Address& address, bool any_owner,
                  const std::optional<DrainSpec>& drain, bool warns) {
+  DropClaims(
+      pool, address, [&](const Claim& c) { return any_owner || c.owner == request_.owner; }, drain,
+      warns);
+}
+
+// With a domain that a pool does not follow any more go its claims; nobody else could drop them.
+void Batch::DropRingDomains(const PoolSpec& old_spec, const PoolSpec& spec) {
+  std::set<std::string> owners;
+  for (const RingDomainSpec& domain : old_spec.ring_domains) owners.insert(RingOwner(domain));
+  for (const RingDomainSpec& domain : spec.ring_domains) owners.erase(RingOwner(domain));
+  if (owners.empty()) return;
+  const auto is_dropped = [&](const Claim& claim) { return owners.contains(claim.owner); };
+  std::vector<Address> addresses;
+  for (const auto& [address, backend] : next_.FindPool(spec.name)->backends) {
+    if (std::any_of(backend->claims.begin(), backend->claims.end(), is_dropped)) {
+      addresses.push_back(address);
+    }
+  }
+  const OpResult of_pool = result();  // counts the pool, not what goes with it
+  for (const Address& address : addresses) {
+    DropClaims(spec.name, address, is_dropped, std::nullopt, /*warns=*/false);
+  }
+  result() = of_pool;
+  for (const std::string& owner : owners) {
+    Summarize(fmt::format("pool {}: without {}", spec.name, owner));
+  }
+}
+
+void Batch::DropClaims(const std::string& pool, const Address& address,
+                       const std::function<bool(const Claim&)>& is_dropped,
+                       const std::optional<DrainSpec>& drain, bool warns) {
   const BackendObject* old = next_.FindBackend(pool, address);
   if (old == nullptr) {
     change_.leaving.emplace(pool, address);  // its sessions may still drain
@@ -166,8 +197,7 @@ void Batch::Drop(const std::string& pool, const Address& address, bool any_owner
   }
   BackendObject object = *old;
   const size_t claims = object.claims.size();
-  std::erase_if(object.claims,
-                [&](const Claim& c) { return any_owner || c.owner == request_.owner; });
+  std::erase_if(object.claims, is_dropped);
   if (!object.claims.empty()) {
     if (warns) {
       Warn(fmt::format("{}/{}: still claimed by {}; use disable or --any-owner", pool,

@@ -1,6 +1,7 @@
 // The work of ApplyBatch(), one method for each op. Included by batch*.cc only.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "absl/container/flat_hash_set.h"
@@ -44,6 +45,10 @@ class Batch {
   void Upsert(const std::string& pool, const BackendSpec& spec);
   void Drop(const std::string& pool, const Address& address, bool any_owner,
             const std::optional<DrainSpec>& drain, bool warns);
+  void DropClaims(const std::string& pool, const Address& address,
+                  const std::function<bool(const Claim&)>& is_dropped,
+                  const std::optional<DrainSpec>& drain, bool warns);
+  void DropRingDomains(const PoolSpec& old_spec, const PoolSpec& spec);
   void PutBackend(const std::string& pool, BackendObject object);
 
   // Shared.

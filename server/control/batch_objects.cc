@@ -68,8 +68,10 @@ absl::Status Batch::Do(const PutPool& op) {
     next_.pools[op.spec.name] = std::move(pool);
     ++result().added;
   } else {
+    const std::shared_ptr<const PoolObject> old_object = old->object;
     next_.MutablePool(op.spec.name).object = std::move(object);
     ++result().updated;
+    DropRingDomains(old_object->spec, op.spec);
   }
   change_.pools.insert(op.spec.name);
   Summarize(fmt::format("pool {} with mode {}", op.spec.name, ModeName(EffectiveMode(op.spec))));

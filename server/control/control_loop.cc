@@ -86,6 +86,7 @@ absl::StatusOr<std::unique_ptr<ControlLoop>> ControlLoop::Start(
                             }});
   if (!health.ok()) return health.status();
   loop->health_ = *std::move(health);
+  if (options.make_provider) loop->provider_ = options.make_provider(loop->MakePort());
   loop->state_ = ServerState::kServing;
   loop->thread_ = std::thread([self] { self->io_.run(); });
   pthread_setname_np(loop->thread_.native_handle(), "slb-control");
@@ -105,6 +106,20 @@ ControlLoop::ControlLoop(size_t event_log_bytes)
 }
 
 ControlLoop::~ControlLoop() { Stop(); }
+
+ProviderPort ControlLoop::MakePort() {
+  return {
+      .executor = io_.get_executor(),
+      .now = [this] { return Now(); },
+      .apply = [this](ApplyRequest request,
+                      Controller::ApplyCallback callback) { Apply(std::move(request), callback); },
+      .read_pool =
+          [this](const std::string& pool, const std::string& owner) {
+            return ReadPool(desired_, *live_, pool, owner);
+          },
+      .connect_failures =
+          [this](const std::string& pool) { return ConnectFailures(*live_, pool); }};
+}
 
 bool ControlLoop::Post(std::function<void()> function) {
   const std::lock_guard lock(post_mutex_);
@@ -135,6 +150,7 @@ void ControlLoop::Stop() {
   // Behind all that was posted before.
   boost::asio::post(io_, [this] {
     is_stopping_ = true;
+    if (provider_) provider_->Stop();
     FailAll();
     timer_.cancel();
     work_.reset();
@@ -209,6 +225,7 @@ void ControlLoop::Commit(const ApplyRequest& request, Change change, LiveState::
                  fmt::join(change.summary, "; "),
                  request.comment.empty() ? "" : fmt::format(" ({})", request.comment));
     desired_ = std::move(change.next);
+    if (provider_) provider_->OnPools(desired_, change.pools);
   }
   waiting.response.revision = desired_.revision;
   FollowProbes();
@@ -448,6 +465,7 @@ void ControlLoop::CheckDraining(absl::Time now) {
 
 void ControlLoop::Drain(absl::Duration timeout, std::function<void(uint64_t)> callback) {
   state_ = ServerState::kDraining;
+  if (provider_) provider_->Stop();
   RunDeferred();  // refuses them
   live_->CloseListeners();
   drains_.push_back({.deadline = Now() + timeout, .callback = std::move(callback)});
@@ -499,6 +517,11 @@ Info ControlLoop::GetInfo() const {
     info.conditions.push_back({.code = "LISTENER_FAILED",
                                .detail = fmt::format("{}: {}", name, listener->error),
                                .since = listener->error_time});
+  }
+  if (provider_) {
+    for (Condition& condition : provider_->GetConditions()) {
+      info.conditions.push_back(std::move(condition));
+    }
   }
   const FaultCounters faults = data_plane_->faults();
   const std::pair<const char*, uint64_t> counts[] = {{"EMFILE", faults.emfile},

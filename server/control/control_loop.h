@@ -79,6 +79,7 @@ class ControlLoop {
   };
 
   explicit ControlLoop(size_t event_log_bytes);
+  ProviderPort MakePort();
   // Wall-clock time that no one can set: deadlines keep their length.
   absl::Time Now() const;
   absl::Time FromWallClock(absl::Time deadline) const;
@@ -119,6 +120,7 @@ class ControlLoop {
   DesiredState desired_;
   EventLog events_;
   EventTracker tracker_{&events_};
+  std::unique_ptr<Provider> provider_;  // may be null
   const std::string epoch_;
   const absl::Time start_time_;
   const std::chrono::steady_clock::time_point steady_start_;

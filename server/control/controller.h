@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "server/control/event_log.h"
 #include "server/control/model.h"
+#include "server/control/provider.h"
 #include "server/control/stats.h"
 
 namespace sidelb::control {
@@ -27,6 +28,7 @@ class Controller {
     size_t shards = 1;
     uint64_t max_connections = 0;  // 0 = from RLIMIT_NOFILE
     size_t event_log_bytes = EventLog::kMaxBytes;
+    MakeProvider make_provider = nullptr;  // of backends besides the API; null = none
   };
   using ApplyCallback = std::function<void(absl::StatusOr<ApplyResponse>)>;
   using StateCallback = std::function<void(absl::StatusOr<std::shared_ptr<const StateView>>)>;

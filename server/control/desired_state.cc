@@ -61,6 +61,21 @@ AdminState EffectiveAdminState(const BackendSpec& backend) {
   return backend.admin_state.value_or(AdminState::kEnabled);
 }
 
+// A bound that was not written gives way to the one that was.
+absl::Duration EffectiveMinTtl(const RingDomainSpec& domain) {
+  const absl::Duration least = absl::Seconds(1);
+  return domain.min_ttl.value_or(std::min(least, domain.max_ttl.value_or(least)));
+}
+absl::Duration EffectiveMaxTtl(const RingDomainSpec& domain) {
+  const absl::Duration most = absl::Seconds(60);
+  return domain.max_ttl.value_or(std::max(most, domain.min_ttl.value_or(most)));
+}
+RecordType EffectiveRecordType(const RingDomainSpec& domain) {
+  return domain.record.value_or(RecordType::kAAndAaaa);
+}
+
+std::string RingOwner(const RingDomainSpec& domain) { return "ring:" + domain.domain; }
+
 DrainSpec EffectiveRemovalDrain(const std::optional<DrainSpec>& op, const PoolSpec& pool) {
   DrainSpec drain{.timeout = absl::Seconds(30), .on_timeout = DrainAction::kReset};
   for (const std::optional<DrainSpec>& given : {pool.drain, op}) {

@@ -52,8 +52,14 @@ int OwnerRank(std::string_view owner);
 Mode EffectiveMode(const PoolSpec& pool);
 uint32_t EffectiveWeight(const BackendSpec& backend);
 AdminState EffectiveAdminState(const BackendSpec& backend);
+absl::Duration EffectiveMinTtl(const RingDomainSpec& domain);
+absl::Duration EffectiveMaxTtl(const RingDomainSpec& domain);
+RecordType EffectiveRecordType(const RingDomainSpec& domain);
 // Of a removal: the op's, else the pool's, else 30 s.
 DrainSpec EffectiveRemovalDrain(const std::optional<DrainSpec>& op, const PoolSpec& pool);
+
+// Who claims the backends of a ring domain.
+std::string RingOwner(const RingDomainSpec& domain);
 
 // Whether `backend` matches all parts of `selector`.
 bool Matches(const Selector& selector, const BackendObject& backend);

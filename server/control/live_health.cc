@@ -226,9 +226,12 @@ bool LiveState::CheckOutliers(const DesiredState& desired, absl::Time now) {
         continue;
       }
       live.ejected_until = absl::FromUnixMillis(static_cast<int64_t>(*until));
-      PendingChange({name, address}, &live).move_datagram_sessions = true;
+      BackendChange& change = PendingChange({name, address}, &live);
+      change.move_datagram_sessions = true;
+      // They would fail as those before them did, only later; others serve, as one always does.
+      change.repick_connecting = true;
       spdlog::warn("backend {}/{} ejected for {}: connects failed in a row", name,
-                   address.ToString(), absl::FormatDuration(*live.ejected_until - now));
+                   address.ToString(), absl::FormatDuration(absl::Ceil(*live.ejected_until - now, absl::Milliseconds(100))));
     }
   }
   return is_needed;

@@ -75,6 +75,32 @@ struct HealthCheckSpec {
   friend bool operator==(const HealthCheckSpec&, const HealthCheckSpec&) = default;
 };
 
+struct BackendSpec {
+  Address address;
+  std::optional<uint32_t> weight;  // 100; 0 = no new sessions
+  uint32_t max_connections = 0;    // 0 = unlimited
+  std::string zone;
+  std::map<std::string, std::string> tags;
+  std::string group;
+  std::optional<AdminState> admin_state;  // kEnabled
+  uint32_t priority = 0;                  // 0 first; n+1 is the backup of n
+  std::optional<Address> probe_address;   // absent = address
+  friend bool operator==(const BackendSpec&, const BackendSpec&) = default;
+};
+
+enum class RecordType : uint8_t { kA, kAaaa, kAAndAaaa, kSrv };
+
+// A domain whose records are backends of its pool, claimed by the owner `ring:<domain>`.
+struct RingDomainSpec {
+  std::string domain;
+  uint32_t port = 0;                      // 0 with kSrv, whose records bring theirs
+  std::optional<absl::Duration> min_ttl;  // 1 s
+  std::optional<absl::Duration> max_ttl;  // 60 s
+  std::optional<RecordType> record;       // kAAndAaaa
+  std::optional<BackendSpec> defaults;    // of the backends found, without an address
+  friend bool operator==(const RingDomainSpec&, const RingDomainSpec&) = default;
+};
+
 enum class OnUnhealthy : uint8_t { kKeep, kReset };
 
 struct PoolSpec {
@@ -88,20 +114,8 @@ struct PoolSpec {
   std::optional<absl::Duration> max_ejection_time;  // 300 s
   std::optional<uint32_t> max_ejection_percent;     // 50
   std::optional<OnUnhealthy> on_unhealthy;          // kKeep
+  std::vector<RingDomainSpec> ring_domains;
   friend bool operator==(const PoolSpec&, const PoolSpec&) = default;
-};
-
-struct BackendSpec {
-  Address address;
-  std::optional<uint32_t> weight;  // 100; 0 = no new sessions
-  uint32_t max_connections = 0;    // 0 = unlimited
-  std::string zone;
-  std::map<std::string, std::string> tags;
-  std::string group;
-  std::optional<AdminState> admin_state;  // kEnabled
-  uint32_t priority = 0;                  // 0 first; n+1 is the backup of n
-  std::optional<Address> probe_address;   // absent = address
-  friend bool operator==(const BackendSpec&, const BackendSpec&) = default;
 };
 
 enum class HealthOverride : uint8_t { kForceHealthy, kForceUnhealthy };
@@ -349,6 +363,7 @@ inline constexpr uint32_t kDefaultWeight = 100;
 inline constexpr uint32_t kMaxPriority = 7;
 inline constexpr size_t kMaxProbeBytes = 1'024;  // to send, to expect
 inline constexpr size_t kMaxTags = 16;
-inline constexpr size_t kMaxText = 256;  // bytes of a zone, group, tag, reason or comment
+inline constexpr size_t kMaxRingDomains = 64;  // of a pool
+inline constexpr size_t kMaxText = 256;        // bytes of a zone, group, tag, reason or comment
 
 }  // namespace sidelb::control

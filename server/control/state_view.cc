@@ -76,8 +76,9 @@ void CountBackend(BackendState state, int change, PoolStatus* pool) {
   if (state != BackendState::kRemoving) add(&pool->total);
   switch (state) {
     case BackendState::kServing:
-    case BackendState::kWarming:
       return add(&pool->serving);
+    case BackendState::kWarming:
+      return;
     case BackendState::kDraining:
       return add(&pool->draining);
     case BackendState::kRemoving:

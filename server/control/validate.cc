@@ -1,8 +1,11 @@
 #include "server/control/validate.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "fmt/format.h"
+#include "server/control/desired_state.h"
 #include "server/control/errors.h"
 
 namespace sidelb::control {
@@ -82,6 +85,89 @@ absl::Status ValidateOwner(const ApplyRequest& request) {
     return BadField("owner", fmt::format("'{}'; allowed: api: and 1 to 63 of a-z, A-Z, 0-9, "
                                          "- . _ and /",
                                          request.owner));
+  }
+  return absl::OkStatus();
+}
+
+std::string WrongDomain(std::string_view domain) {
+  constexpr std::string_view kAllowed = "; allowed: a host name, as in web.example";
+  const std::string written = fmt::format("'{}'", domain);
+  if (domain.ends_with('.')) domain.remove_suffix(1);
+  if (domain.empty()) return fmt::format("{}{}", written, kAllowed);
+  if (domain.size() > 253) {
+    return fmt::format("{} bytes; allowed: at most 253", domain.size());
+  }
+  bool has_letter = false;
+  size_t label = 0;
+  for (const char c : domain) {
+    const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    has_letter = has_letter || is_letter;
+    if (c == '.' && label > 0) {
+      label = 0;
+    } else if ((is_letter || (c >= '0' && c <= '9') || c == '-' || c == '_') && label < 63) {
+      ++label;
+    } else {
+      return fmt::format("{}{}", written, kAllowed);
+    }
+  }
+  // Digits and dots only, or an IPv6 address (which has colons): an address.
+  if (!has_letter) return fmt::format("{} is no host name{}", written, kAllowed);
+  return label > 0 ? "" : fmt::format("{}{}", written, kAllowed);
+}
+
+absl::Status ValidateRingDomains(const std::vector<RingDomainSpec>& domains,
+                                 const std::string& path) {
+  if (domains.size() > kMaxRingDomains) {
+    return BadField(
+        path, fmt::format("{} domains; allowed: at most {}", domains.size(), kMaxRingDomains));
+  }
+  std::set<std::string> names;
+  for (size_t i = 0; i < domains.size(); ++i) {
+    const RingDomainSpec& spec = domains[i];
+    const std::string one = fmt::format("{}[{}]", path, i);
+    if (const std::string wrong = WrongDomain(spec.domain); !wrong.empty()) {
+      return BadField(one + ".domain", wrong);
+    }
+    std::string name = spec.domain;
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    if (name.ends_with('.')) name.pop_back();
+    // Its claims would have one owner, and each would take away those of the other.
+    if (!names.insert(name).second) {
+      return BadField(one + ".domain",
+                      fmt::format("'{}' is named twice; allowed: once in a pool", spec.domain));
+    }
+    if (EffectiveRecordType(spec) == RecordType::kSrv) {
+      if (spec.port != 0) {
+        return BadField(one + ".port",
+                        fmt::format("{}; allowed: 0, because SRV records bring it", spec.port));
+      }
+    } else if (spec.port < 1 || spec.port > 65'535) {
+      return BadField(one + ".port", fmt::format("{}; allowed: 1 to 65535", spec.port));
+    }
+    const std::pair<const std::optional<absl::Duration>&, const char*> bounds[] = {
+        {spec.min_ttl, ".min_ttl"}, {spec.max_ttl, ".max_ttl"}};
+    for (const auto& [bound, name_of] : bounds) {
+      if (bound && (*bound < absl::Milliseconds(10) || *bound > absl::Hours(24))) {
+        return BadField(one + name_of,
+                        fmt::format("{}; allowed: 10ms to 24h", absl::FormatDuration(*bound)));
+      }
+    }
+    if (EffectiveMinTtl(spec) > EffectiveMaxTtl(spec)) {
+      return BadField(one + ".min_ttl", fmt::format("{} is more than max_ttl, {}",
+                                                    absl::FormatDuration(EffectiveMinTtl(spec)),
+                                                    absl::FormatDuration(EffectiveMaxTtl(spec))));
+    }
+    if (!spec.defaults.has_value()) continue;
+    const std::string defaults = one + ".defaults";
+    if (spec.defaults->address.is_specified()) {
+      return BadField(defaults + ".address", "set; allowed: empty, because the records say it");
+    }
+    if (spec.defaults->probe_address.has_value()) {
+      return BadField(defaults + ".probe_address",
+                      "set; allowed: empty, because one cannot stand for all backends found");
+    }
+    if (auto status = ValidateAttributes(*spec.defaults, defaults); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
@@ -187,7 +273,9 @@ absl::Status ValidatePool(const PoolSpec& spec, const std::string& path) {
     return BadField(path + ".max_ejection_percent",
                     fmt::format("{}; allowed: 0 to 100", *spec.max_ejection_percent));
   }
-  auto status = ValidateDuration(spec.ejection_time, false, path + ".ejection_time");
+  auto status = ValidateRingDomains(spec.ring_domains, path + ".ring_domains");
+  if (!status.ok()) return status;
+  status = ValidateDuration(spec.ejection_time, false, path + ".ejection_time");
   if (!status.ok()) return status;
   status = ValidateDuration(spec.slow_start, true, path + ".slow_start");
   if (!status.ok()) return status;
@@ -217,6 +305,10 @@ absl::Status ValidateBackend(const BackendSpec& spec, const std::string& path) {
     return BadField(path + ".address",
                     fmt::format("'{}'; allowed: the address of one host", spec.address.ToString()));
   }
+  return ValidateAttributes(spec, path);
+}
+
+absl::Status ValidateAttributes(const BackendSpec& spec, const std::string& path) {
   if (spec.weight.has_value()) {
     if (auto status = ValidateWeight(*spec.weight, path + ".weight"); !status.ok()) return status;
   }

@@ -7,6 +7,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "server/control/model.h"
@@ -19,8 +20,14 @@ absl::Status ValidateName(std::string_view name, std::string_view path);
 absl::Status ValidateOwner(const ApplyRequest& request);
 absl::Status ValidateListener(const ListenerSpec& spec, const std::string& path);
 absl::Status ValidatePool(const PoolSpec& spec, const std::string& path);
+// A host name: labels of letters, digits, - and _; never an address. Empty when it is good, else
+// what is wrong and what is allowed.
+std::string WrongDomain(std::string_view domain);
+absl::Status ValidateRingDomains(const std::vector<RingDomainSpec>& domains,
+                                 const std::string& path);
 absl::Status ValidateHealthCheck(const HealthCheckSpec& spec, const std::string& path);
 absl::Status ValidateBackend(const BackendSpec& spec, const std::string& path);
+absl::Status ValidateAttributes(const BackendSpec& spec, const std::string& path);  // no address
 absl::Status ValidateDrain(const DrainSpec& drain, const std::string& path);
 absl::Status ValidateWeight(uint32_t weight, std::string_view path);
 absl::Status ValidateSelector(const Selector& selector, const std::string& path);

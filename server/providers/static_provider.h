@@ -15,6 +15,7 @@ struct StaticConfig {
   Mode mode = Mode::kRoundRobin;
   control::Protocol protocol = control::Protocol::kTcp;
   std::vector<Address> backends;
+  std::vector<control::RingDomainSpec> ring_domains;
 };
 
 control::ApplyRequest MakeStaticRequest(const StaticConfig& config);

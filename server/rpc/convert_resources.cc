@@ -64,6 +64,58 @@ pb::HealthCheck HealthCheckToProto(const control::HealthCheckSpec& spec) {
   return proto;
 }
 
+// All but the address.
+control::BackendSpec AttributesFromProto(const pb::BackendSpec& proto, const FieldPath& path,
+                                         FirstError* error) {
+  control::BackendSpec spec;
+  if (proto.has_weight()) spec.weight = proto.weight();
+  spec.max_connections = proto.max_connections();
+  spec.zone = proto.zone();
+  spec.tags.insert(proto.tags().begin(), proto.tags().end());
+  spec.group = proto.group();
+  spec.admin_state = error->Take(FromProto(proto.admin_state(), path.Field("admin_state")));
+  spec.priority = proto.priority();
+  if (!proto.probe_address().empty()) {
+    spec.probe_address =
+        error->Take(AddressFromProto(proto.probe_address(), path.Field("probe_address")));
+  }
+  return spec;
+}
+
+control::RingDomainSpec RingDomainFromProto(const pb::RingDomain& proto, const FieldPath& path,
+                                            FirstError* error) {
+  control::RingDomainSpec spec;
+  spec.domain = proto.domain();
+  spec.port = proto.port();
+  if (proto.has_min_ttl()) {
+    spec.min_ttl = error->Take(FromProto(proto.min_ttl(), path.Field("min_ttl")));
+  }
+  if (proto.has_max_ttl()) {
+    spec.max_ttl = error->Take(FromProto(proto.max_ttl(), path.Field("max_ttl")));
+  }
+  spec.record = error->Take(FromProto(proto.record(), path.Field("record")));
+  if (proto.has_defaults()) {
+    const FieldPath defaults = path.Field("defaults");
+    spec.defaults = AttributesFromProto(proto.defaults(), defaults, error);
+    if (!proto.defaults().address().empty()) {
+      spec.defaults->address =
+          error->Take(AddressFromProto(proto.defaults().address(), defaults.Field("address")));
+    }
+  }
+  return spec;
+}
+
+pb::RingDomain RingDomainToProto(const control::RingDomainSpec& spec) {
+  pb::RingDomain proto;
+  proto.set_domain(spec.domain);
+  proto.set_port(spec.port);
+  if (spec.min_ttl) *proto.mutable_min_ttl() = ToProto(*spec.min_ttl);
+  if (spec.max_ttl) *proto.mutable_max_ttl() = ToProto(*spec.max_ttl);
+  if (spec.record) proto.set_record(ToProto(*spec.record));
+  if (spec.defaults) *proto.mutable_defaults() = ToProto(*spec.defaults);
+  return proto;
+}
+
 }  // namespace
 
 absl::StatusOr<control::ListenerSpec> FromProto(const pb::Listener& proto, const FieldPath& path) {
@@ -126,25 +178,18 @@ absl::StatusOr<control::PoolSpec> FromProto(const pb::Pool& proto, const FieldPa
   }
   if (proto.has_max_ejection_percent()) spec.max_ejection_percent = proto.max_ejection_percent();
   spec.on_unhealthy = error.Take(FromProto(proto.on_unhealthy(), path.Field("on_unhealthy")));
+  for (int i = 0; i < proto.ring_domains_size(); ++i) {
+    spec.ring_domains.push_back(
+        RingDomainFromProto(proto.ring_domains(i), path.Field("ring_domains", i), &error));
+  }
   return error.Result(std::move(spec));
 }
 
 absl::StatusOr<control::BackendSpec> FromProto(const pb::BackendSpec& proto,
                                                const FieldPath& path) {
   FirstError error;
-  control::BackendSpec spec;
+  control::BackendSpec spec = AttributesFromProto(proto, path, &error);
   spec.address = error.Take(AddressFromProto(proto.address(), path.Field("address")));
-  if (proto.has_weight()) spec.weight = proto.weight();
-  spec.max_connections = proto.max_connections();
-  spec.zone = proto.zone();
-  spec.tags.insert(proto.tags().begin(), proto.tags().end());
-  spec.group = proto.group();
-  spec.admin_state = error.Take(FromProto(proto.admin_state(), path.Field("admin_state")));
-  spec.priority = proto.priority();
-  if (!proto.probe_address().empty()) {
-    spec.probe_address =
-        error.Take(AddressFromProto(proto.probe_address(), path.Field("probe_address")));
-  }
   return error.Result(std::move(spec));
 }
 
@@ -209,12 +254,15 @@ pb::Pool ToProto(const control::PoolSpec& spec) {
   }
   if (spec.max_ejection_percent) proto.set_max_ejection_percent(*spec.max_ejection_percent);
   if (spec.on_unhealthy) proto.set_on_unhealthy(ToProto(*spec.on_unhealthy));
+  for (const control::RingDomainSpec& domain : spec.ring_domains) {
+    *proto.add_ring_domains() = RingDomainToProto(domain);
+  }
   return proto;
 }
 
 pb::BackendSpec ToProto(const control::BackendSpec& spec) {
   pb::BackendSpec proto;
-  proto.set_address(spec.address.ToString());
+  if (spec.address.is_specified()) proto.set_address(spec.address.ToString());
   if (spec.weight) proto.set_weight(*spec.weight);
   proto.set_max_connections(spec.max_connections);
   proto.set_zone(spec.zone);

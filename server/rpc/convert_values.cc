@@ -54,6 +54,12 @@ constexpr Pairs<pb::ProbeKind, control::HealthCheckKind, 4> kHealthCheckKinds{{
     {pb::PROBE_KIND_SEND_EXPECT, control::HealthCheckKind::kSendExpect},
     {pb::PROBE_KIND_UDP, control::HealthCheckKind::kUdp},
 }};
+constexpr Pairs<pb::RecordType, control::RecordType, 4> kRecordTypes{{
+    {pb::RECORD_TYPE_A, control::RecordType::kA},
+    {pb::RECORD_TYPE_AAAA, control::RecordType::kAaaa},
+    {pb::RECORD_TYPE_A_AND_AAAA, control::RecordType::kAAndAaaa},
+    {pb::RECORD_TYPE_SRV, control::RecordType::kSrv},
+}};
 constexpr Pairs<pb::OnUnhealthy, control::OnUnhealthy, 2> kOnUnhealthy{{
     {pb::ON_UNHEALTHY_KEEP, control::OnUnhealthy::kKeep},
     {pb::ON_UNHEALTHY_RESET, control::OnUnhealthy::kReset},
@@ -219,6 +225,11 @@ absl::StatusOr<std::optional<control::HealthCheckKind>> FromProto(pb::ProbeKind 
   return Lookup(kHealthCheckKinds, proto, path);
 }
 
+absl::StatusOr<std::optional<control::RecordType>> FromProto(pb::RecordType proto,
+                                                             const FieldPath& path) {
+  return Lookup(kRecordTypes, proto, path);
+}
+
 absl::StatusOr<std::optional<control::OnUnhealthy>> FromProto(pb::OnUnhealthy proto,
                                                               const FieldPath& path) {
   return Lookup(kOnUnhealthy, proto, path);
@@ -241,6 +252,7 @@ pb::IneligibleReason ToProto(IneligibleReason reason) {
 }
 pb::UdpPolicy ToProto(UdpPolicy value) { return Reverse(kUdpPolicies, value); }
 pb::ProbeKind ToProto(control::HealthCheckKind value) { return Reverse(kHealthCheckKinds, value); }
+pb::RecordType ToProto(control::RecordType value) { return Reverse(kRecordTypes, value); }
 pb::OnUnhealthy ToProto(control::OnUnhealthy value) { return Reverse(kOnUnhealthy, value); }
 pb::HealthOverride ToProto(control::HealthOverride value) {
   return Reverse(kHealthOverrides, value);

@@ -39,6 +39,8 @@ absl::StatusOr<std::optional<control::DrainAction>> FromProto(pb::DrainAction pr
 absl::StatusOr<std::optional<UdpPolicy>> FromProto(pb::UdpPolicy proto, const FieldPath& path);
 absl::StatusOr<std::optional<control::HealthCheckKind>> FromProto(pb::ProbeKind proto,
                                                                   const FieldPath& path);
+absl::StatusOr<std::optional<control::RecordType>> FromProto(pb::RecordType proto,
+                                                             const FieldPath& path);
 absl::StatusOr<std::optional<control::OnUnhealthy>> FromProto(pb::OnUnhealthy proto,
                                                               const FieldPath& path);
 absl::StatusOr<std::optional<control::HealthOverride>> FromProto(pb::HealthOverride proto,
@@ -57,6 +59,7 @@ pb::Health ToProto(Health health);
 pb::IneligibleReason ToProto(IneligibleReason reason);
 pb::UdpPolicy ToProto(UdpPolicy value);
 pb::ProbeKind ToProto(control::HealthCheckKind value);
+pb::RecordType ToProto(control::RecordType value);
 pb::OnUnhealthy ToProto(control::OnUnhealthy value);
 pb::HealthOverride ToProto(control::HealthOverride value);
 pb::HealthReason ToProto(control::HealthReason reason);

@@ -39,8 +39,9 @@ const std::vector<SupportedFields>& Table() {
       {"sidelb.v1.Keepalive", {"idle", "interval", "count"}},
       {"sidelb.v1.Pool",
        {"name", "mode", "drain", "health_check", "panic_percent", "slow_start", "ejection_time",
-        "max_ejection_time", "max_ejection_percent", "on_unhealthy"},
+        "max_ejection_time", "max_ejection_percent", "on_unhealthy", "ring_domains"},
        {"revision", "status"}},
+      {"sidelb.v1.RingDomain", {"domain", "port", "min_ttl", "max_ttl", "record", "defaults"}},
       {"sidelb.v1.HealthCheck",
        {"kind", "interval", "timeout", "rise", "fall", "send", "expect", "port",
         "passive_failures"}},
@@ -168,7 +169,7 @@ std::vector<std::string> Capabilities() {
   for (std::string_view name :
        {"mode:round-robin", "mode:least-connections", "mode:p2c", "mode:random", "mode:source-hash",
         "mode:maglev", "protocol:tcp", "protocol:udp", "probe:tcp-connect", "probe:send-expect",
-        "probe:udp", "wait:committed", "wait:applied", "wait:drained"}) {
+        "probe:udp", "provider:ring", "wait:committed", "wait:applied", "wait:drained"}) {
     all.emplace_back(name);
   }
   return all;

@@ -1,4 +1,4 @@
-"""The comparison measures SideLB: a short run through the real daemon gives every figure."""
+"""The measuring scripts: a short run of each through the real daemon gives every figure."""
 
 import json
 import subprocess
@@ -40,6 +40,38 @@ class Compare(unittest.TestCase):
 
         self.assertEqual(done.returncode, 2)
         self.assertIn("'tpc'; allowed: setup, rtt, down, up", done.stderr)
+
+
+class Measure(unittest.TestCase):
+
+    def measure(self, script, *arguments):
+        done = subprocess.run(
+            [sys.executable, ROOT / "bench" / script, "--bin", BIN, "-o", "json", *arguments],
+            capture_output=True, text=True, timeout=LIMIT, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def test_a_short_fault_is_measured(self):
+        row, = self.measure("faults", "--faults", "stop", "--seconds", "0.5")["rows"]
+
+        self.assertGreater(row["requests"], 0)
+        self.assertIsNotNone(row["traffic_again_seconds"])
+
+    def test_a_small_pool_is_measured(self):
+        report = self.measure("scale", "--backends", "1000", "--seconds", "0.1", "--watches", "2",
+                              "--deaf-seconds", "1")
+
+        self.assertGreater(report["pool"]["cpu_percent"]["slb-health"], 0)
+        self.assertEqual(len(report["changes"]), 4)
+        self.assertEqual(len(report["watches"]), 2)
+        self.assertGreater(len(report["deaf"]["samples"]), 0)
+
+    def test_an_unknown_fault_names_itself_and_what_is_allowed(self):
+        done = subprocess.run([sys.executable, ROOT / "bench/faults", "--faults", "flood"],
+                              capture_output=True, text=True, timeout=LIMIT, check=False)
+
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("'flood'; allowed: kill, stop", done.stderr)
 
 
 if __name__ == "__main__":

@@ -256,7 +256,9 @@ class Client:
     """The control service, as a program in another language uses it."""
 
     def __init__(self, endpoint):
-        self._channel = grpc.insecure_channel(endpoint)
+        # Not shared with a client of an earlier daemon at the same endpoint.
+        self._channel = grpc.insecure_channel(
+            endpoint, options=[("grpc.use_local_subchannel_pool", 1)])
         self._stub = ctl_grpc.ControlServiceStub(self._channel)
 
     def close(self):
@@ -274,11 +276,16 @@ class Client:
         request.wait_timeout.FromNanoseconds(int(wait_seconds * 1e9))
         return self._call(self._stub.Apply, request)
 
-    def state(self):
-        return self._call(self._stub.GetState, ctl.GetStateRequest())
+    def state(self, **fields):
+        return self._call(self._stub.GetState, ctl.GetStateRequest(**fields))
 
     def info(self):
         return self._call(self._stub.GetInfo, ctl.GetInfoRequest())
+
+    def stats(self, **selected):
+        """The rows of what the filter selects, all without one."""
+        return self._call(self._stub.GetStats,
+                          ctl.GetStatsRequest(filter=ctl.Filter(**selected))).rows
 
     def backends(self, pool="default"):
         """Backends of a pool by address."""
@@ -339,8 +346,8 @@ def drain_of(seconds, action=None):
 class HttpSession:
     """One connection over which any number of requests go."""
 
-    def __init__(self, address):
-        self._socket = socket.create_connection(split_address(address), LIMIT)
+    def __init__(self, address, limit=LIMIT):
+        self._socket = socket.create_connection(split_address(address), limit)
         self._file = self._socket.makefile("rb")
 
     def get(self, close=False):
@@ -373,20 +380,23 @@ class HttpSession:
         self._socket.close()
 
 
-def http_get(address):
+def http_get(address, limit=LIMIT):
     """One request on a connection of its own; the name of the backend that answers."""
-    with contextlib.closing(HttpSession(address)) as session:
+    with contextlib.closing(HttpSession(address, limit)) as session:
         return session.get(close=True)
 
 
-Request = collections.namedtuple("Request", "started name error")
+Request = collections.namedtuple("Request", "started name error ended")
 
 
 class Traffic:
-    """Threads that make one request after the other, each on a new connection, until stopped."""
+    """Threads that make one request after the other, each on a new connection, until stopped.
 
-    def __init__(self, address, threads=4):
+    Each read of a request may take `limit` seconds."""
+
+    def __init__(self, address, threads=4, limit=LIMIT):
         self._address = address
+        self._limit = limit
         self._changed = threading.Condition()
         self._requests = []
         self._is_stopping = False
@@ -397,10 +407,12 @@ class Traffic:
     def _work(self):
         while not self._is_stopping:
             started = time.monotonic()
+            name = failure = None
             try:
-                request = Request(started, http_get(self._address), None)
+                name = http_get(self._address, self._limit)
             except OSError as error:
-                request = Request(started, None, error)
+                failure = error
+            request = Request(started, name, failure, time.monotonic())
             with self._changed:
                 self._requests.append(request)
                 self._changed.notify_all()

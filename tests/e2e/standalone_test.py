@@ -113,10 +113,8 @@ class Refusal(TestCase):
             with self.subTest(arguments=arguments):
                 self.assert_refused_with(2, words, *arguments)
 
-    def test_what_comes_later_is_said_plainly(self):
-        for word in ("ring_domain=example.org:80",):
-            with self.subTest(word=word):
-                self.assert_refused_with(2, [word, "later version"], "127.0.0.1:0", word)
+    def test_an_address_without_backends_is_refused(self):
+        self.assert_refused_with(2, ["127.0.0.1:0", "backends=", "ring_domain="], "127.0.0.1:0")
 
     def test_a_wrong_variable_names_itself(self):
         self.assert_refused_with(2, ["SIDELB_MODE", "fastest", "round-robin"], "127.0.0.1:0",

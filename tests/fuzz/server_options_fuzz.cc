@@ -35,7 +35,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Require(backend.port() != 0, "a backend has a port", backend.ToString());
     Require(backends.insert(backend).second, "no backend twice", backend.ToString());
   }
-  Require(options.bind.has_value() || options.backends.empty(), "backends need a listener");
+  Require(options.bind.has_value() != (options.backends.empty() && options.ring_domains.empty()),
+          "backends need a listener, and the other way round");
+  for (const auto& domain : options.ring_domains) {
+    Require(domain.port >= 1 && domain.port <= 65'535, "a ring domain has a port", domain.domain);
+  }
   Require(options.control.has_value() != !options.default_sockets.empty(),
           "the control endpoint is chosen or searched for");
   for (absl::Duration time : {options.drain_timeout, options.drain_delay}) {

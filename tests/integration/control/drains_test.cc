@@ -188,9 +188,10 @@ TEST(DrainsTest, WhatIsRemovedIsNoPartOfItsPool) {
   TcpSocket first = OpenEcho(address);
   ASSERT_TRUE(control.Apply({Remove("web", {a.address()})}).ok());
 
+  EXPECT_TRUE(testing::TestDataPlane::WaitUntil(
+      [&] { return control.Read()->pools.at(0).status.serving == 1; }));  // probed
   const PoolStatus status = control.Read()->pools.at(0).status;
   EXPECT_EQ(status.total, 1u);
-  EXPECT_EQ(status.serving, 1u);
   EXPECT_EQ(status.active_connections, 1u);
   const auto removing = control.Read({.states = {BackendState::kRemoving}})->backends;
   ASSERT_EQ(removing.size(), 1u);

@@ -23,6 +23,8 @@ class SyncController {
 
   explicit SyncController(size_t shards = 2)
       : controller_(*Controller::Start({.shards = shards})) {}
+  explicit SyncController(const Controller::Options& options)
+      : controller_(*Controller::Start(options)) {}
 
   Controller& controller() { return *controller_; }
 

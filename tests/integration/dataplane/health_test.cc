@@ -114,6 +114,28 @@ TEST_F(HealthTest, TrafficReplacesProbesOfAHealthyBackend) {
   EXPECT_LE(counters->started.value(), probes_before + 1);
 }
 
+// A process that hangs still accepts connections.
+TEST_F(HealthTest, TrafficDoesNotReplaceProbesThatWantAnAnswer) {
+  Start();
+  TcpServer server(testing::Echo);
+  auto backend = std::make_shared<Backend>(server.address(), 1);
+  const auto counters = std::make_shared<ProbeCounters>();
+  ProbeSettings settings = *Quick();
+  settings.kind = ProbeKind::kSendExpect;
+  settings.send = settings.expect = "ping";
+  checker_->Put({{.id = 1,
+                  .address = server.address(),
+                  .backend = backend,
+                  .settings = std::make_shared<const ProbeSettings>(settings),
+                  .counters = counters}});
+  EXPECT_TRUE(WaitFor(1, Health::kHealthy));
+  const uint64_t probes_before = counters->started.value();
+  EXPECT_TRUE(TestDataPlane::WaitUntil([&] {
+    backend->Shard(0)->counters.sessions.Add(1);
+    return counters->started.value() >= probes_before + 3;
+  }));
+}
+
 TEST_F(HealthTest, ATargetThatIsPutAnewGoesOnCounting) {
   Start();
   TcpServer server(testing::Echo);

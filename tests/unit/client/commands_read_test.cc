@@ -125,15 +125,19 @@ TEST(DescribeTest, ShowsAPoolWithItsListenersAndBackends) {
   ScriptedDaemon daemon;
   daemon.state_answers = {
       AtRevision(812, StateOf(R"(
-        pools { name: "web" status { total: 1 serving: 1 } }
+        pools { name: "web" status { total: 1 serving: 1 }
+                ring_domains { domain: "web.example" port: 80 }
+                ring_domains { domain: "_web._tcp.example" record: RECORD_TYPE_SRV } }
         backends { pool: "web" address: "10.0.0.5:80" })")),
       AtRevision(812, StateOf(R"(listeners { name: "http" address: "0.0.0.0:80" pool: "web" }
                                  listeners { name: "x" address: "0.0.0.0:81" pool: "other" })"))};
 
   const Outcome outcome = RunLine(&daemon, {"describe", "web"});
 
-  EXPECT_THAT(outcome.out, HasSubstr("Listeners:  http (0.0.0.0:80)\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("Listeners:     http (0.0.0.0:80)\n"));
   EXPECT_THAT(outcome.out, HasSubstr("1 serving, 0 draining"));
+  EXPECT_THAT(outcome.out, HasSubstr("Ring domain:   web.example:80\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("Ring domain:   _web._tcp.example (srv)\n"));
   EXPECT_THAT(outcome.out, HasSubstr("10.0.0.5:80"));
 }
 

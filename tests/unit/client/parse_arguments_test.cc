@@ -1,4 +1,5 @@
 #include "client/cli/parse_arguments.h"
+#include "client/cli/attributes.h"
 
 #include <map>
 
@@ -191,8 +192,89 @@ TEST(ParseArgumentsTest, ReadsSet) {
   EXPECT_EQ(listener.attributes.is_disabled, false);
   EXPECT_EQ(listener.attributes.address, "0.0.0.0:81");
   EXPECT_THAT(Refused({"set", "web", "10.0.0.5:80"}), HasSubstr("needs at least one of"));
-  EXPECT_THAT(Refused({"set", "pool", "web"}), HasSubstr("needs at least one of"));
+  EXPECT_THAT(Refused({"set", "pool", "web"}), HasSubstr("needs at least one option"));
   EXPECT_THAT(Refused({"set", "listener", "http"}), HasSubstr("needs at least one option"));
+}
+
+TEST(ParseArgumentsTest, HealthOptionsOfAPoolChangeTheirFieldsOnly) {
+  const auto set = ParsedAs<SetPoolCommand>({"set",         "pool",
+                                             "web",         "--probe",
+                                             "send-expect", "--probe-interval",
+                                             "500ms",       "--probe-timeout",
+                                             "200ms",       "--rise",
+                                             "1",           "--fall",
+                                             "2",           "--probe-send",
+                                             "PING\\r\\n",  "--probe-expect",
+                                             "+PONG",       "--probe-port",
+                                             "81",          "--passive-failures",
+                                             "0",           "--ejection-time",
+                                             "5s",          "--max-ejection-time",
+                                             "1m",          "--max-ejection-percent",
+                                             "10",          "--panic-percent",
+                                             "20",          "--on-unhealthy",
+                                             "reset",       "--slow-start",
+                                             "30s"});
+  pb::Pool pool;
+  pool.set_mode(pb::MODE_P2C);
+  pool.set_panic_percent(99);
+  ApplyAttributes(set.attributes, &pool);
+  EXPECT_EQ(pool.mode(), pb::MODE_P2C);
+  const pb::HealthCheck& check = pool.health_check();
+  EXPECT_EQ(check.kind(), pb::PROBE_KIND_SEND_EXPECT);
+  EXPECT_EQ(check.interval().nanos(), 500'000'000);
+  EXPECT_EQ(check.timeout().nanos(), 200'000'000);
+  EXPECT_EQ(check.rise(), 1u);
+  EXPECT_EQ(check.fall(), 2u);
+  EXPECT_EQ(check.send(), "PING\r\n");
+  EXPECT_EQ(check.expect(), "+PONG");
+  EXPECT_EQ(check.port(), 81u);
+  EXPECT_TRUE(check.has_passive_failures());
+  EXPECT_EQ(check.passive_failures(), 0u);
+  EXPECT_EQ(pool.ejection_time().seconds(), 5);
+  EXPECT_EQ(pool.max_ejection_time().seconds(), 60);
+  EXPECT_EQ(pool.max_ejection_percent(), 10u);
+  EXPECT_EQ(pool.panic_percent(), 20u);
+  EXPECT_EQ(pool.on_unhealthy(), pb::ON_UNHEALTHY_RESET);
+  EXPECT_EQ(pool.slow_start().seconds(), 30);
+
+  ApplyAttributes(
+      ParsedAs<SetPoolCommand>({"set", "pool", "web", "--panic-percent", "0"}).attributes, &pool);
+  EXPECT_EQ(pool.panic_percent(), 0u);
+}
+
+TEST(ParseArgumentsTest, UdpOptionsOfAListenerAndPrioritiesOfBackends) {
+  const auto add = ParsedAs<AddListenerCommand>(
+      {"add", "listener", "dns", "0.0.0.0:53", "--pool", "dns", "--protocol", "udp", "--udp-policy",
+       "request-response", "--udp-session-timeout", "10s", "--udp-unanswered-timeout", "0",
+       "--max-sessions-per-client", "100"});
+  pb::Listener listener;
+  ApplyAttributes(add.attributes, &listener);
+  EXPECT_EQ(listener.protocol(), pb::PROTOCOL_UDP);
+  EXPECT_EQ(listener.udp_policy(), pb::UDP_POLICY_REQUEST_RESPONSE);
+  EXPECT_EQ(listener.udp_session_timeout().seconds(), 10);
+  EXPECT_TRUE(listener.has_udp_unanswered_timeout());
+  EXPECT_EQ(listener.max_sessions_per_client(), 100u);
+
+  pb::BackendSpec spec;
+  ApplyAttributes(ParsedAs<AddBackendsCommand>({"add", "web", "10.0.0.5:80", "--priority", "1",
+                                                "--probe-address", "10.0.0.5:81"})
+                      .attributes,
+                  &spec);
+  EXPECT_EQ(spec.priority(), 1u);
+  EXPECT_EQ(spec.probe_address(), "10.0.0.5:81");
+  const auto back = ParsedAs<SetBackendsCommand>(
+      {"set", "web", "10.0.0.5:80", "--probe-address", "default", "--priority", "0"});
+  EXPECT_FALSE(back.attributes.HasOnlyWeight());
+  ApplyAttributes(back.attributes, &spec);
+  EXPECT_EQ(spec.SerializeAsString(), "");
+}
+
+TEST(ParseArgumentsTest, WrongHealthOptionsNameWhatIsAllowed) {
+  EXPECT_THAT(Refused({"set", "pool", "web", "--probe", "ping"}), HasSubstr("send-expect"));
+  EXPECT_THAT(Refused({"set", "pool", "web", "--panic-percent", "101"}), HasSubstr("0 to 100"));
+  EXPECT_THAT(Refused({"set", "pool", "web", "--on-unhealthy", "drop"}), HasSubstr("keep, reset"));
+  EXPECT_THAT(Refused({"set", "pool", "web", "--probe-send", "\\q"}), HasSubstr("wrong escape"));
+  EXPECT_THAT(Refused({"add", "web", "10.0.0.5:80", "--priority", "8"}), HasSubstr("0 to 7"));
 }
 
 TEST(ParseArgumentsTest, TakesAnEmptyValueForEmptyAndNotTheNextArgument) {

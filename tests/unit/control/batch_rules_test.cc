@@ -316,5 +316,67 @@ TEST_F(BatchRulesTest, APoolThatComesAndGoesWithItsBackendsLeavesNothing) {
   EXPECT_THAT(gone.removals, SizeIs(2));
 }
 
+// ---- Ring domains ----
+
+Op PoolOf(std::vector<RingDomainSpec> domains) {
+  return {.op = PutPool{.spec = {.name = "web", .ring_domains = std::move(domains)}}};
+}
+
+TEST_F(BatchRulesTest, WithADomainThatIsDroppedGoItsClaimsAndNoOthers) {
+  Good(Ops({PoolOf({{.domain = "a.example", .port = 80}, {.domain = "b.example", .port = 80}})}));
+  Good(Ops({Replace("web", {B("10.0.0.1:80"), B("10.1.0.1:80")})}, "ring:a.example"));
+  Good(Ops({Replace("web", {B("10.2.0.1:80")})}, "ring:b.example"));
+
+  const Change change = Good(Ops({PoolOf({{.domain = "b.example", .port = 81}})}));
+
+  EXPECT_EQ(change.results[0].updated, 1u);
+  EXPECT_EQ(change.results[0].removed, 0u);
+  EXPECT_THAT(First().claims, SizeIs(1));
+  EXPECT_EQ(First().claims[0].owner, "api:test");
+  EXPECT_EQ(state_.FindBackend("web", At("10.1.0.1:80")), nullptr);
+  EXPECT_NE(state_.FindBackend("web", At("10.2.0.1:80")), nullptr);
+  EXPECT_EQ(state_.backend_count, 3u);
+  EXPECT_TRUE(change.removals.contains({"web", At("10.1.0.1:80")}));
+}
+
+TEST_F(BatchRulesTest, WrongRingDomainsAreNamed) {
+  const struct {
+    std::vector<RingDomainSpec> domains;
+    std::string field, says;
+  } cases[] = {
+      {{{.domain = "", .port = 80}}, "[0].domain", "host name"},
+      {{{.domain = "10.0.0.1", .port = 80}}, "[0].domain", "host name"},
+      {{{.domain = "::1", .port = 80}}, "[0].domain", "host name"},
+      {{{.domain = "a b.example", .port = 80}}, "[0].domain", "host name"},
+      {{{.domain = "a..b", .port = 80}}, "[0].domain", "host name"},
+      {{{.domain = std::string(64, 'a'), .port = 80}}, "[0].domain", "host name"},
+      {{{.domain = "a.", .port = 80}, {.domain = "A", .port = 81}}, "[1].domain", "once in a pool"},
+      {{{.domain = "a", .port = 0}}, "[0].port", "1 to 65535"},
+      {{{.domain = "a", .port = 65'536}}, "[0].port", "1 to 65535"},
+      {{{.domain = "a", .port = 80, .record = RecordType::kSrv}}, "[0].port", "SRV"},
+      {{{.domain = "a", .port = 80, .min_ttl = absl::ZeroDuration()}}, "[0].min_ttl", "10ms"},
+      {{{.domain = "a", .port = 80, .max_ttl = absl::Hours(25)}}, "[0].max_ttl", "24h"},
+      {{{.domain = "a", .port = 80, .min_ttl = absl::Seconds(3), .max_ttl = absl::Seconds(2)}},
+       "[0].min_ttl",
+       "more than max_ttl"},
+      {{{.domain = "a", .port = 80, .defaults = B("10.0.0.1:80")}},
+       "[0].defaults.address",
+       "empty"},
+      {{{.domain = "a", .port = 80, .defaults = BackendSpec{.weight = 70'000}}},
+       "[0].defaults.weight",
+       "65535"},
+      {{{.domain = "a", .port = 80, .defaults = BackendSpec{.probe_address = At("10.0.0.1:80")}}},
+       "[0].defaults.probe_address",
+       "empty"},
+      {std::vector<RingDomainSpec>(kMaxRingDomains + 1, {.domain = "a", .port = 80}), "",
+       "at most"},
+  };
+  for (const auto& wrong : cases) {
+    const absl::Status status = Bad(Ops({PoolOf(wrong.domains)}));
+    EXPECT_EQ(Field(status), "ops[0].put_pool.ring_domains" + wrong.field);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(wrong.says));
+  }
+}
+
 }  // namespace
 }  // namespace sidelb::control

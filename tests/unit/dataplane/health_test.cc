@@ -73,6 +73,19 @@ TEST(OutlierDetectorTest, OnProbationOneMoreFailureEjectsForLonger) {
   }
 }
 
+// Connects that were under way when it was ejected fail while it is.
+TEST(OutlierDetectorTest, WhatFailsDuringAnEjectionDoesNotCountAfterIt) {
+  OutlierDetector detector;
+  Pool pool = {{1, 0}, {2, 5}, {3, 0}, {4, 0}};
+  EXPECT_TRUE(detector.Update({}, pool, 0));
+  pool[1].consecutive_failures = 8;
+  EXPECT_FALSE(detector.Update({}, pool, 5'000));
+  pool[1].consecutive_failures = 9;
+  EXPECT_TRUE(detector.Update({}, pool, 10'000));
+  EXPECT_FALSE(detector.is_ejected(2));
+  EXPECT_FALSE(detector.Update({}, pool, 10'100));
+  EXPECT_FALSE(detector.is_ejected(2));
+}
 TEST(OutlierDetectorTest, ASuccessForgives) {
   OutlierDetector detector;
   Pool pool = {{1, 0}, {2, 5}, {3, 0}, {4, 0}};

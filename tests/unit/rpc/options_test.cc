@@ -118,8 +118,27 @@ TEST(OptionsTest, AnEmptyVariableIsNone) {
 }
 
 TEST(OptionsTest, ReadsIpv6AddressesAndPortZero) {
-  EXPECT_EQ(Good({"[::1]:8080"}).bind->ToString(), "[::1]:8080");
-  EXPECT_EQ(Good({"[::]:0"}).bind->ToString(), "[::]:0");
+  EXPECT_EQ(Good({"[::1]:8080", "backends=10.0.0.5:80"}).bind->ToString(), "[::1]:8080");
+  EXPECT_EQ(Good({"[::]:0", "backends=10.0.0.5:80"}).bind->ToString(), "[::]:0");
+}
+
+TEST(OptionsTest, RingDomainsStandBesideBackendsOrInsteadOfThem) {
+  const Options options = Good({"127.0.0.1:8080", "ring_domain=web.example:80,db:5432",
+                                "--resolver", "127.0.0.1:5353", "--ring-max-ttl", "500ms"});
+  EXPECT_THAT(options.backends, IsEmpty());
+  ASSERT_EQ(options.ring_domains.size(), 2u);
+  EXPECT_EQ(options.ring_domains[0].domain, "web.example");
+  EXPECT_EQ(options.ring_domains[0].port, 80u);
+  EXPECT_EQ(options.ring_domains[1].domain, "db");
+  EXPECT_EQ(options.ring_domains[1].port, 5432u);
+  EXPECT_EQ(options.ring_domains[1].max_ttl, absl::Milliseconds(500));
+  EXPECT_EQ(options.resolver->ToString(), "127.0.0.1:5353");
+
+  const Options both =
+      Good({"127.0.0.1:8080", "backends=10.0.0.5:80"}, {{"SIDELB_RING_DOMAIN", "web.example:80"}});
+  EXPECT_EQ(both.backends.size(), 1u);
+  EXPECT_EQ(both.ring_domains.size(), 1u);
+  EXPECT_FALSE(both.ring_domains[0].max_ttl);
 }
 
 TEST(OptionsTest, ReadsEveryFlag) {
@@ -193,6 +212,8 @@ TEST(OptionsTest, HelpAndVersionEndWithZero) {
                            "--proto",
                            "--backends",
                            "--ring-domain",
+                           "--resolver",
+                           "--ring-max-ttl",
                            "--shards",
                            "--max-connections",
                            "--control",
@@ -238,8 +259,24 @@ TEST(OptionsTest, AWrongArgumentNamesItselfAndWhatIsAllowed) {
       {{at, "mode="}, "mode=", "round-robin, least-connections"},
       {{at, "mode=rr", "mode=rr"}, "mode=rr", "write one of them"},
       {{at, "proto=sctp"}, "proto=sctp", "allowed: tcp, udp"},
-      {{at, "ring_domain=web.example:80"}, "ring_domain=web.example:80", "later version"},
-      {{at, "--ring-domain", "web.example:80"}, "--ring-domain web.example:80", "later version"},
+      {{at}, at, "backends=IP:PORT,... or ring_domain=NAME:PORT"},
+      {{at, "mode=p2c"}, at, "backends=IP:PORT,... or ring_domain=NAME:PORT"},
+      {{at, "ring_domain="}, "ring_domain=", "NAME:PORT,NAME:PORT"},
+      {{at, "ring_domain=web.example"}, "'web.example' has no port", "NAME:PORT,NAME:PORT"},
+      {{at, "ring_domain=web.example:"}, "'web.example:'", "1 to 65535"},
+      {{at, "ring_domain=web.example:0"}, "'web.example:0'", "1 to 65535"},
+      {{at, "ring_domain=web.example:65536"}, "'web.example:65536'", "1 to 65535"},
+      {{at, "ring_domain=:80"}, "ring_domain=:80", "a host name"},
+      {{at, "ring_domain=10.0.0.5:80"}, "'10.0.0.5'", "a host name"},
+      {{at, "ring_domain=[::1]:80"}, "'[::1]'", "a host name"},
+      {{at, "ring_domain=web..example:80"}, "'web..example'", "a host name"},
+      {{at, "--ring-domain", "a.example:80,A.example.:81"}, "A.example.", "once in a pool"},
+      {{"ring_domain=web.example:80"}, "ring_domain=web.example:80", "write IP:PORT first"},
+      {{"--resolver", "ns.example:53"}, "--resolver ns.example:53", "IP:PORT"},
+      {{"--resolver", "10.0.0.1:0"}, "--resolver 10.0.0.1:0", "1 to 65535"},
+      {{"--ring-max-ttl", "5s"}, "--ring-max-ttl 5s", "ring_domain=NAME:PORT"},
+      {{at, "ring_domain=a.example:80", "--ring-max-ttl", "5"}, "--ring-max-ttl 5", "25s"},
+      {{at, "ring_domain=a.example:80", "--ring-max-ttl", "0s"}, "--ring-max-ttl 0s", "10ms"},
       {{at, "backends="}, "backends=", "IP:PORT,IP:PORT"},
       {{at, "backends=10.0.0.5"}, "'10.0.0.5'", "IP:PORT"},
       {{at, "backends=10.0.0.5:80,"}, "backends=10.0.0.5:80,", "IP:PORT"},
@@ -286,7 +323,7 @@ TEST(OptionsTest, AWrongVariableIsNamed) {
   EXPECT_THAT(Refused({}, with("SIDELB_MODE", "x")), HasSubstr("SIDELB_MODE=x"));
   EXPECT_THAT(Refused({}, with("SIDELB_PROTO", "sctp")), HasSubstr("SIDELB_PROTO=sctp"));
   EXPECT_THAT(Refused({}, with("SIDELB_BACKENDS", "x")), HasSubstr("SIDELB_BACKENDS=x"));
-  EXPECT_THAT(Refused({}, with("SIDELB_RING_DOMAIN", "x:1")), HasSubstr("SIDELB_RING_DOMAIN=x:1"));
+  EXPECT_THAT(Refused({}, with("SIDELB_RING_DOMAIN", "x")), HasSubstr("SIDELB_RING_DOMAIN=x"));
   EXPECT_THAT(Refused({}, {{"SIDELB_MODE", "rr"}}), HasSubstr("SIDELB_MODE=rr"));
   EXPECT_THAT(Refused({}, {{"SIDELB_DRAIN_TIMEOUT", "8"}}), HasSubstr("SIDELB_DRAIN_TIMEOUT=8"));
 }

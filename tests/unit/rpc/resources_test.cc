@@ -113,6 +113,16 @@ TEST(ResourceTest, WrongFieldsOfPoolsAreNamed) {
   using P = pb::Pool;
   for (const Wrong<P>& wrong : std::vector<Wrong<P>>{
            {"mode", [](P* it) { it->set_mode(static_cast<pb::Mode>(kNoEnum)); }},
+           {"ring_domains[0].max_ttl",
+            [](P* it) { it->mutable_ring_domains(0)->mutable_max_ttl()->set_seconds(-1); }},
+           {"ring_domains[0].record",
+            [](P* it) {
+              it->mutable_ring_domains(0)->set_record(static_cast<pb::RecordType>(kNoEnum));
+            }},
+           {"ring_domains[0].defaults.address",
+            [](P* it) {
+              it->mutable_ring_domains(0)->mutable_defaults()->set_address("10.0.0.1");
+            }},
            {"drain.timeout",
             [](P* it) { it->mutable_drain()->mutable_timeout()->set_seconds(-1); }},
            {"drain.on_timeout",
