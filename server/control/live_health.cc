@@ -230,8 +230,9 @@ bool LiveState::CheckOutliers(const DesiredState& desired, absl::Time now) {
       change.move_datagram_sessions = true;
       // They would fail as those before them did, only later; others serve, as one always does.
       change.repick_connecting = true;
-      spdlog::warn("backend {}/{} ejected for {}: connects failed in a row", name,
-                   address.ToString(), absl::FormatDuration(absl::Ceil(*live.ejected_until - now, absl::Milliseconds(100))));
+      spdlog::warn(
+          "backend {}/{} ejected for {}: connects failed in a row", name, address.ToString(),
+          absl::FormatDuration(absl::Ceil(*live.ejected_until - now, absl::Milliseconds(100))));
     }
   }
   return is_needed;
