@@ -47,6 +47,19 @@ function(sidelb_flags target)
   target_link_options(${target} PRIVATE ${SIDELB_SANITIZE_FLAGS})
 endfunction()
 
+# sidelb_precompile(TARGET HEADER...): headers that nearly every unit of the target includes.
+function(sidelb_precompile target)
+  if(SIDELB_PCH)
+    target_precompile_headers(${target} PRIVATE <algorithm> <functional> <map> <memory> <optional> <string>
+      <vector> ${ARGN})
+  endif()
+endfunction()
+set(SIDELB_RPC_HEADERS <grpcpp/grpcpp.h> <sidelb/v1/control.grpc.pb.h> <fmt/format.h>)
+set(SIDELB_CONTROL_HEADERS <boost/asio/io_context.hpp> <boost/asio/steady_timer.hpp>
+    <boost/asio/any_io_executor.hpp> <absl/status/statusor.h> <absl/container/btree_map.h>
+    <absl/container/flat_hash_map.h> <fmt/format.h>)
+set(SIDELB_TEST_HEADERS <gmock/gmock.h> <gtest/gtest.h>)
+
 # sidelb_library(NAME SOURCES a.cc... LINK other...)
 function(sidelb_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})

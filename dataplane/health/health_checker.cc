@@ -126,8 +126,16 @@ void HealthChecker::PutNow(std::vector<ProbeTarget> targets) {
     const ProbeId id = target.id;
     std::unique_ptr<Target>& slot = targets_[id];
     if (slot != nullptr && slot->target().address == target.address) {
+      const bool is_same = slot->target().settings == target.settings;
       slot->target() = std::move(target);
-      if (slot->probe == nullptr && !slot->is_due) slot->Schedule(slot->WaitMs());
+      if (slot->probe != nullptr || slot->is_due) continue;
+      // Who changes the settings wants to know what they say, not wait for the end of a back-off.
+      if (is_same) {
+        slot->Schedule(slot->WaitMs());
+      } else {
+        loop_.timers().Cancel(slot.get());
+        OnDue(slot.get());
+      }
       continue;
     }
     slot = std::make_unique<Target>(*this, std::move(target));

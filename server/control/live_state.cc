@@ -7,12 +7,23 @@
 #include "fmt/format.h"
 #include "server/control/slow_start.h"
 #include "server/control/snapshot_builder.h"
+#include "spdlog/spdlog.h"
 
 namespace sidelb::control {
 namespace {
 
 uint32_t ActiveOf(const LiveBackend& live) {
   return live.backend->load.active.load(std::memory_order_acquire);
+}
+
+void LogPanic(const std::string& pool, const PoolSnapshot* before, const PoolSnapshot& after) {
+  const bool was_in_panic = before != nullptr && before->is_in_panic();
+  if (was_in_panic == after.is_in_panic()) return;
+  if (after.is_in_panic()) {
+    spdlog::warn("pool {}: panic, too few backends are healthy: unhealthy ones serve too", pool);
+  } else {
+    spdlog::info("pool {}: the panic is over", pool);
+  }
 }
 
 // The drain of an override. None, and one without a timeout, are the same: no deadline.
@@ -140,7 +151,9 @@ void LiveState::CommitBackend(const DesiredState& before, const Change& change,
   const AdminState state = EffectiveAdminState(object->effective);
   const AdminState old_state =
       old_object == nullptr ? AdminState::kEnabled : EffectiveAdminState(old_object->effective);
-  if (old_object == nullptr || state != old_state) live.state_change_time = now;
+  const bool is_forced =
+      old_object != nullptr && EffectiveHealth(*old_object, live) != EffectiveHealth(*object, live);
+  if (old_object == nullptr || state != old_state || is_forced) live.state_change_time = now;
   if (state == AdminState::kEnabled) {
     live.drain_deadline.reset();
     draining_.erase(key);
@@ -253,6 +266,7 @@ LiveState::Taken LiveState::Take(uint64_t seq, const DesiredState& desired, absl
         (pool.published == nullptr || pool.published->serving_tier() != snapshot->serving_tier() ||
          pool.published->serving_priority() != snapshot->serving_priority())) {
       touched_.whole_pools.insert(name);
+      LogPanic(name, pool.published.get(), *snapshot);
     }
     UpdateIndexBefore(pool, snapshot.get());
     if (snapshot != nullptr) {

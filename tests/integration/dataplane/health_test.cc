@@ -136,6 +136,22 @@ TEST_F(HealthTest, TrafficDoesNotReplaceProbesThatWantAnAnswer) {
   }));
 }
 
+// An unhealthy one is asked ever more rarely; new settings are not to wait for that.
+TEST_F(HealthTest, NewSettingsAreTriedAtOnce) {
+  Start();
+  testing::RefusedAddress refused;
+  ProbeSettings slow = *Quick();
+  slow.interval = std::chrono::hours(1);
+  ProbeTarget target{
+      .id = 1, .address = refused.address, .settings = std::make_shared<const ProbeSettings>(slow)};
+  checker_->Put({target});
+  EXPECT_TRUE(WaitFor(1, Health::kUnhealthy));
+  const uint32_t bad_before = Last(1).consecutive_bad;
+  target.settings = Quick();
+  checker_->Put({target});
+  EXPECT_TRUE(TestDataPlane::WaitUntil([&] { return Last(1).consecutive_bad > bad_before; }));
+}
+
 TEST_F(HealthTest, ATargetThatIsPutAnewGoesOnCounting) {
   Start();
   TcpServer server(testing::Echo);
