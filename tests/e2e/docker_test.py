@@ -185,11 +185,8 @@ class Compose(TestCase):
 
     def setUp(self):
         super().setUp()
-        self.has_ring = "--ring-max-ttl" in docker("run", "--rm", IMAGE, "--help").stdout
         services = {"sidelb": {"image": IMAGE}, "sidelb-cli": {"image": IMAGE},
                     "backend": {"image": DEMO_IMAGE}}
-        if not self.has_ring:  # a daemon without DNS is told the addresses
-            services["sidelb"]["command"] = ["sidelb-daemon"]
         self.override = f"{self.folder}/override.json"
         with open(self.override, "w", encoding="utf-8") as file:
             json.dump({"services": services}, file)
@@ -202,15 +199,7 @@ class Compose(TestCase):
 
     def start(self, count):
         """Everything up, with so many backends; the address of the front."""
-        scale = ("--scale", f"backend={count}")
-        if not self.has_ring:
-            self.compose("up", "--detach", "--no-build", *scale, "backend")
-            containers = self.compose("ps", "--quiet", "backend").stdout.split()
-            addresses = docker("inspect", "--format",
-                               "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}:9000",
-                               *containers).stdout.split()
-            self.environment |= {"SIDELB_RING_DOMAIN": "", "SIDELB_BACKENDS": ",".join(addresses)}
-        self.compose("up", "--detach", "--no-build", *scale)
+        self.compose("up", "--detach", "--no-build", "--scale", f"backend={count}")
         return self.compose("port", "sidelb", "8080").stdout.strip()
 
     def wait_for_names(self, address, count):
@@ -229,9 +218,8 @@ class Compose(TestCase):
         listed = self.compose("run", "--rm", "sidelb-cli", "get", "backends").stdout
         self.assertEqual(listed.count(":9000"), 3, listed)
 
-        if self.has_ring:
-            self.start(4)
-            self.wait_for_names(address, 4)
+        self.start(4)
+        self.wait_for_names(address, 4)
 
 
 if __name__ == "__main__":
