@@ -128,7 +128,7 @@ std::optional<pb::Event> WatchView::Objects::Remove(const pb::Event& event) {
 }
 
 void WatchView::ApplySnapshot(const pb::Snapshot& snapshot) {
-  if (!incoming_) incoming_.emplace();
+  if (!incoming_) incoming_ = Objects();
   for (const pb::Listener& listener : snapshot.state().listeners()) {
     pb::Event event;
     *event.mutable_listener() = listener;
