@@ -230,7 +230,8 @@ void ControlLoop::Commit(const ApplyRequest& request, Change change, LiveState::
   waiting.response.revision = desired_.revision;
   FollowProbes();
   PublishNext();
-  RecordEvents(request.owner);
+  // What was observed meanwhile is not the doing of an Apply that changed nothing.
+  RecordEvents(has_changed ? request.owner : "");
   if (!Advance(&waiting, now)) {
     WakeBy(waiting.wait == WaitFor::kDrained ? std::min(waiting.deadline, now + kWatchedTick)
                                              : waiting.deadline);

@@ -18,6 +18,19 @@ void AddCloses(const std::array<Counter, kCloseReasonCount>& counters, Totals* t
   for (size_t i = 0; i < kCloseReasonCount; ++i) totals->closes[i] += counters[i].value();
 }
 
+// What a listener and a backend count alike, on one shard.
+template <typename Counters>
+void AddTraffic(const Counters& counters, Totals* totals) {
+  totals->bytes_in += counters.bytes_in.value();
+  totals->bytes_out += counters.bytes_out.value();
+  totals->packets_in += counters.datagrams_in.value();
+  totals->packets_out += counters.datagrams_out.value();
+  totals->connect_errors += counters.connect_errors.value();
+  totals->connect_timeouts += counters.connect_timeouts.value();
+  totals->retries += counters.retries.value();
+  AddCloses(counters.closes, totals);
+}
+
 }  // namespace
 
 void Totals::Add(const Backend& backend) {
@@ -27,14 +40,7 @@ void Totals::Add(const Backend& backend) {
     const BackendCounters& counters = shard->counters;
     sessions += counters.sessions.value();
     selected += counters.selected.value();
-    bytes_in += counters.bytes_in.value();
-    bytes_out += counters.bytes_out.value();
-    packets_in += counters.datagrams_in.value();
-    packets_out += counters.datagrams_out.value();
-    connect_errors += counters.connect_errors.value();
-    connect_timeouts += counters.connect_timeouts.value();
-    retries += counters.retries.value();
-    AddCloses(counters.closes, this);
+    AddTraffic(counters, this);
     connect_latency.Add(counters.connect_latency);
   }
 }
@@ -48,14 +54,7 @@ void Totals::Add(const ListenerLoad& listener) {
   for (size_t i = 0; i < listener.shard_count; ++i) {
     const ListenerCounters& counters = listener.counters[i];
     sessions += counters.accepted.value();
-    bytes_in += counters.bytes_in.value();
-    bytes_out += counters.bytes_out.value();
-    packets_in += counters.datagrams_in.value();
-    packets_out += counters.datagrams_out.value();
-    connect_errors += counters.connect_errors.value();
-    connect_timeouts += counters.connect_timeouts.value();
-    retries += counters.retries.value();
-    AddCloses(counters.closes, this);
+    AddTraffic(counters, this);
     for (CloseReason reason : kRejections) {
       rejected += counters.closes[static_cast<size_t>(reason)].value();
     }
