@@ -1,5 +1,6 @@
 // sidelb: the daemon. Exit codes: 0 after a drain, 1 when it cannot start, 2 for wrong arguments,
 // 128 + signal when a second signal ends it at once. With --health-check-uds: 0 healthy, else 1.
+// SIGHUP reads --config again.
 #include <pthread.h>
 #include <unistd.h>
 
@@ -20,12 +21,13 @@
 namespace sidelb::server {
 namespace {
 
-// The signals that end the daemon.
-sigset_t EndSignals() {
+// The signals that main waits for: those that end the daemon, and SIGHUP.
+sigset_t Signals() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -41,14 +43,15 @@ void EndAtTheNextSignal() {
   action.sa_handler = [](int signal) { _exit(128 + signal); };
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
-  const sigset_t set = EndSignals();
+  std::signal(SIGHUP, SIG_IGN);  // it is too late for a new configuration
+  const sigset_t set = Signals();
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
 int Run(const Options& options) {
   // Before the first thread, which inherits the mask: only main waits for these signals.
-  const sigset_t end_signals = EndSignals();
-  pthread_sigmask(SIG_BLOCK, &end_signals, nullptr);
+  const sigset_t signals = Signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   // As PID 1 of a container it inherits orphans of others; ignored, their ends leave no zombies.
   std::signal(SIGCHLD, SIG_IGN);
@@ -64,7 +67,7 @@ int Run(const Options& options) {
   Notify("READY=1");
 
   int signal = 0;
-  sigwait(&end_signals, &signal);
+  while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) (*server)->Reload();
   EndAtTheNextSignal();
   spdlog::info("{}: stopping; a second signal ends at once",
                signal == SIGINT ? "SIGINT" : "SIGTERM");

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "server/config_file.h"
 #include "server/control/controller.h"
 #include "server/options.h"
 #include "server/rpc/rpc_server.h"
@@ -31,6 +32,8 @@ class Server {
 
   const rpc::Endpoint& control_endpoint() const { return rpc_->endpoint(); }
 
+  // Reads --config again; what is wrong with it is logged and a condition, and changes nothing.
+  void Reload();
   // Takes no new sessions, and returns when none is left or drain_timeout is over.
   void Drain();
   // Resets what is left and ends all threads. Idempotent.
@@ -42,10 +45,12 @@ class Server {
   absl::Status StartParts();
   absl::Status OpenStatusSocket();
   absl::Status ApplyStandalone();
+  absl::Status ApplyConfig();
   void LogLimits() const;
   void LogListeners() const;
 
   const Options options_;
+  ConfigNames config_names_;  // of the last --config that took effect
   // In the order of their start; they end in reverse.
   std::unique_ptr<control::Controller> controller_;
   std::unique_ptr<rpc::RpcServer> rpc_;
