@@ -6,6 +6,11 @@ import subprocess
 from harness import LIMIT, Program
 
 
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return file.read().split()
+
+
 class NetworkNamespace:
     """`wrap(command)` is that command within it; any port and any address is free there.
 
@@ -22,8 +27,7 @@ class NetworkNamespace:
         except AssertionError:
             self._holder.close()
             raise
-        child = open(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children",
-                     encoding="ascii").read().split()[0]
+        child, = children_of(self._holder.pid)
         joined = ["--user", "--preserve-credentials"] if own_user else []
         self._enter = ["nsenter", "--target", child, *joined, "--net"]
 

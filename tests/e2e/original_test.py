@@ -169,8 +169,6 @@ class Features(OriginalTestCase):
                          {"a": 2, "b": 2, "c": 2})
 
         for session in sessions["b"]:
-            session.get(close=True)
-            session.wait_for_end()
             session.close()
         self.wait_until(lambda: client.backends()[b.address].status.active_connections == 0,
                         "the end of the sessions of b")
