@@ -29,6 +29,12 @@ enum class Mode : uint8_t {
   kMaglev,
 };
 
+// What hash modes look at.
+enum class HashKey : uint8_t {
+  kSourceIp,      // all sessions of a client's address stay together
+  kSourceIpPort,  // each of its ports is on its own
+};
+
 std::string_view ModeName(Mode mode);                  // "round-robin"
 std::optional<Mode> ParseMode(std::string_view name);  // also "round_robin", "roundrobin"
 

@@ -105,7 +105,10 @@ enum class OnUnhealthy : uint8_t { kKeep, kReset };
 
 struct PoolSpec {
   std::string name;
-  std::optional<Mode> mode;  // kRoundRobin
+  std::optional<Mode> mode;                 // kRoundRobin
+  std::optional<HashKey> hash_key;          // kSourceIp
+  std::optional<uint32_t> hash_table_size;  // a prime, 65537
+  bool group_by_ip = false;                 // all ports of one IP share probe, fate and count
   std::optional<DrainSpec> drain;
   std::optional<HealthCheckSpec> health_check;
   uint32_t panic_percent = 0;                       // 0 = never
@@ -125,8 +128,10 @@ struct Override {
   std::optional<HealthOverride> health;
   std::optional<uint32_t> weight;
   std::optional<DrainSpec> drain;
+  std::optional<absl::Duration> ttl;  // until cleared; also 0 s
   std::string reason;
-  std::string set_by;  // owner of the Apply
+  std::string set_by;                     // owner of the Apply
+  std::optional<absl::Time> expire_time;  // from ttl
   friend bool operator==(const Override&, const Override&) = default;
 };
 
@@ -171,6 +176,8 @@ struct ReplaceBackends {
 struct SetMode {
   std::string pool;
   Mode mode = Mode::kRoundRobin;
+  std::optional<HashKey> hash_key;          // absent = as it is
+  std::optional<uint32_t> hash_table_size;  // absent = as it is
 };
 struct SetOverride {
   std::string pool;
@@ -191,6 +198,22 @@ struct Op {
 
 enum class WaitFor : uint8_t { kCommitted, kApplied, kDrained };
 
+// What a caller may do; each role may do what those before it may.
+enum class Role : uint8_t {
+  kViewer,    // reads
+  kOwner,     // Apply and RenewLease as one of its own owners
+  kOperator,  // and overrides and modes
+  kAdmin,     // all
+};
+
+// Who calls, as the transport authenticated it.
+struct Caller {
+  std::string principal;  // "uid:1000", "san:deploy.example", "server"
+  std::string peer;       // "unix:/run/sidelb/control.sock", "192.0.2.1:4711"
+  Role role = Role::kAdmin;
+  std::vector<std::string> owners;  // that kOwner may act as
+};
+
 struct ApplyRequest {
   std::string owner;         // "api:default", "api:cli", "static", ...
   bool is_provider = false;  // built in: may act as an owner outside of "api:"
@@ -202,6 +225,10 @@ struct ApplyRequest {
   std::optional<absl::Duration> wait_timeout;
   absl::Time answer_by = absl::InfiniteFuture();  // bounds the wait, whatever wait_timeout says
   std::string comment;
+  std::string request_id;  // at most 64 ASCII characters; a repetition gets the same answer
+  bool allow_mass_removal = false;  // consent to what the guard would refuse
+  std::string holder;               // of the owner's lease
+  Caller caller;
 };
 
 struct OpResult {
@@ -211,12 +238,68 @@ struct OpResult {
   uint32_t unchanged = 0;
 };
 
+// What a batch does to the traffic of one pool.
+struct PoolImpact {
+  std::string pool;
+  uint32_t eligible_before = 0;  // backends that may take new sessions
+  uint32_t eligible_after = 0;   // of those that were there before
+  uint32_t added = 0;            // enabled ones that come in
+  uint64_t connections = 0;      // active ones, on backends that stop being eligible
+};
+
 struct ApplyResponse {
   uint64_t revision = 0;
   std::vector<OpResult> results;
   WaitFor reached = WaitFor::kCommitted;
   uint32_t pending = 0;
   std::vector<std::string> warnings;
+  bool replayed = false;            // the answer to an earlier request of this request_id
+  std::vector<PoolImpact> impacts;  // of pools that lose eligible backends
+};
+
+// ---- Leases ----
+
+enum class ExpiryAction : uint8_t { kDrain, kRemove, kKeep };
+
+// An owner's promise to renew.
+struct Lease {
+  std::string owner;
+  std::string holder;
+  absl::Duration ttl;
+  absl::Duration grace;  // after ttl, before on_expiry
+  ExpiryAction on_expiry = ExpiryAction::kDrain;
+  absl::Time expire_time;
+  bool is_expired = false;
+  uint32_t claims = 0;
+};
+
+struct RenewLeaseRequest {
+  std::string owner;
+  std::string holder;
+  std::optional<absl::Duration> ttl;    // 5 s .. 24 h; absent: as it was
+  std::optional<absl::Duration> grace;  // ttl
+  std::optional<ExpiryAction> on_expiry;
+  bool take_over = false;
+  bool release = false;
+  Caller caller;
+};
+
+struct RenewLeaseResponse {
+  Lease lease;
+  absl::Duration renew_after;
+  uint64_t revision = 0;
+};
+
+// ---- Audit ----
+
+// One write, accepted or rejected.
+struct AuditEntry {
+  uint64_t number = 0;    // grows by one
+  uint64_t revision = 0;  // after it
+  absl::Time time;
+  std::string principal, peer, owner, request_id, summary, comment;
+  int code = 0;  // of the status
+  std::string error_reason;
 };
 
 // ---- Objects: immutable, one allocation per change, shared by reads ----
@@ -234,6 +317,7 @@ struct Claim {
   BackendSpec spec;
   uint64_t revision = 0;
   uint64_t order = 0;  // grows; the oldest claim of a rank wins
+  bool lease_expired = false;
 };
 struct BackendObject {
   std::string pool;
@@ -281,6 +365,9 @@ enum class HealthReason : uint8_t {
   kNoReply,
   kPassive,
   kOverride,
+  kGroupDown,
+  kOwnerDrain,
+  kOwnerExpired,
   kInternal,
 };
 
@@ -351,6 +438,7 @@ struct Info {
   uint64_t active_connections = 0;
   uint64_t max_connections = 0;
   std::vector<Condition> conditions;
+  std::vector<Lease> leases;
   std::vector<std::pair<std::string, uint64_t>>
       faults;  // "EMFILE" -> count, only those that occurred
 };
