@@ -110,8 +110,10 @@ class Variables(VariablesTestCase):
                                                  SIDELB_BACKENDS=addresses, **variables)
                 client.wait_serving("default", *(backend.address for backend in backends))
                 address = client.listen_address()
-                first, second = self.open_session(address), self.open_session(address)
-                names = [first.get(), second.get(close=True)]
+                first = self.open_session(address)
+                names = [first.get()]
+                second = self.open_session(address)
+                names.append(second.get())
                 second.close()
                 self.wait_until(
                     lambda: client.state().state.pools[0].status.active_connections == 1,
