@@ -16,6 +16,8 @@ namespace {
 constexpr int kAnswersPerCall = 8;
 constexpr int kCallsPerTurn = 8;
 constexpr int kSendAttempts = 3;
+// After which an answered session of a lingering listener counts as ended.
+constexpr uint64_t kQuietMs = 1'000;
 
 }  // namespace
 
@@ -37,8 +39,9 @@ uint64_t UdpSession::Deadline() const {
   const ListenerSettings& listener = settings_->listener;
   const bool expects_answer = listener.udp_policy == UdpPolicy::kSession ||
                               listener.udp_policy == UdpPolicy::kRequestResponse;
-  const auto timeout = !is_answered_ && expects_answer ? listener.udp_unanswered_timeout
-                                                       : listener.udp_session_timeout;
+  const bool waits = !is_answered_ && expects_answer;
+  if (listener_->is_lingering() && !waits) return active_ms_ + (expects_answer ? kQuietMs : 0);
+  const auto timeout = waits ? listener.udp_unanswered_timeout : listener.udp_session_timeout;
   return timeout.count() == 0 ? 0 : active_ms_ + static_cast<uint64_t>(timeout.count());
 }
 
@@ -48,7 +51,9 @@ void UdpSession::OnTimer() {
   if (shard_.now_ms >= deadline) {
     // One that waited for a backend in vain did not end because it was idle.
     const bool is_rejected = backend_ == nullptr && failure_ != CloseReason::kUnspecified;
-    return Close(is_rejected ? failure_ : CloseReason::kIdleTimeout);
+    return Close(is_rejected                 ? failure_
+                 : listener_->is_lingering() ? CloseReason::kFinished
+                                             : CloseReason::kIdleTimeout);
   }
   shard_.timers.Schedule(this, deadline);
 }

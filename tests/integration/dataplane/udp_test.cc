@@ -1,6 +1,7 @@
 // UDP through the data plane: sessions, their end, other backends at once, bounds.
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <memory>
 #include <set>
 #include <vector>
@@ -344,6 +345,58 @@ TEST_F(UdpTest, ARemovedListenerEndsItsSessionsAndFreesTheAddress) {
   plane.Unlisten(1);
   EXPECT_EQ(plane.data_plane().active_sessions(), 0u);
   EXPECT_TRUE(plane.data_plane().Bind(address, Transport::kUdp).ok());
+}
+
+TEST_F(UdpTest, ALingeringListenerDeliversTheAnswersThatAreDue) {
+  UdpSocket backend;  // answers when the test does
+  TestDataPlane plane(2);
+  plane.AddPool(1);
+  plane.AddBackend(1, backend.local());
+  const Address address = Listen(plane, {.udp_policy = UdpPolicy::kRequestResponse});
+  UdpSocket old_client(*Address::Parse("127.0.0.1:0"), address);
+  old_client.Send("question");
+  Address session;
+  ASSERT_EQ(backend.Receive(&session), "question");
+
+  plane.Unlisten(1, /*lingers=*/true);
+  UdpSocket new_client(*Address::Parse("127.0.0.1:0"), address);
+  new_client.Send("too late");
+  old_client.Send("again");  // of a session that there is
+  EXPECT_EQ(backend.Receive(), "again");
+  EXPECT_EQ(plane.data_plane().active_sessions(), 1u);
+  backend.SendTo("answer", session);
+  EXPECT_EQ(old_client.Receive(), "answer");
+  EXPECT_TRUE(plane.WaitUntil([&] { return plane.data_plane().active_sessions() == 0; }));
+  EXPECT_EQ(plane.closes(1, CloseReason::kFinished), 1u);
+  // Then every shard closes its socket: who writes now is told so.
+  EXPECT_TRUE(plane.WaitUntil([&] { return !new_client.Send("x") && errno == ECONNREFUSED; }));
+}
+
+TEST_F(UdpTest, ALingeringListenerEndsWhatIsQuiet) {
+  UdpServer server(Named(""));
+  TestDataPlane plane(1);
+  plane.AddPool(1);
+  plane.AddBackend(1, server.address());
+  const Address address = Listen(plane);  // its sessions last for a minute
+  UdpSocket socket(*Address::Parse("127.0.0.1:0"), address);
+  socket.Send("x");
+  EXPECT_EQ(socket.Receive(), "x");
+  plane.Unlisten(1, /*lingers=*/true);
+  EXPECT_TRUE(plane.WaitUntil([&] { return plane.data_plane().active_sessions() == 0; }));
+  EXPECT_EQ(plane.closes(1, CloseReason::kFinished), 1u);
+}
+
+TEST_F(UdpTest, ALingeringListenerHoldsNothingThatExpectsNoAnswer) {
+  UdpServer server(Named(""));
+  TestDataPlane plane(1);
+  plane.AddPool(1);
+  plane.AddBackend(1, server.address());
+  const Address address = Listen(plane, {.udp_policy = UdpPolicy::kOneWay});
+  UdpSocket socket(*Address::Parse("127.0.0.1:0"), address);
+  socket.Send("x");
+  EXPECT_TRUE(plane.WaitUntil([&] { return server.received() == 1; }));
+  plane.Unlisten(1, /*lingers=*/true);
+  EXPECT_EQ(plane.data_plane().active_sessions(), 0u);
 }
 
 TEST_F(UdpTest, ManyClientsAtOnceLoseNothing) {
