@@ -4,13 +4,14 @@ docs/original.md maps every line of that page to the test that proves it here.
 """
 
 import os
+import re
 import resource
 import socket
 import threading
 
 from dns_server import DnsServer
 from entrypoint import EntrypointDaemon
-from harness import (LIMIT, TestCase, ctl, http_get, main, override, put_listener, res,
+from harness import (LIMIT, ROOT, TestCase, ctl, http_get, main, override, put_listener, res,
                      split_address, upsert)
 from udp_peers import UdpBackend, UdpClient, echo_of
 
@@ -270,6 +271,20 @@ def read_all(sock):
     while part := sock.recv(1 << 16):
         parts.append(part)
     return b"".join(parts)
+
+
+class Map(TestCase):
+
+    def test_the_table_and_the_tests_name_each_other(self):
+        named = set(re.findall(r"`(test_\w+)`",
+                               (ROOT / "docs/original.md").read_text(encoding="utf-8")))
+        tests = {name for file in (ROOT / "tests/e2e").glob("*_test.py")
+                 for name in re.findall(r"    def (test_\w+)\(", file.read_text(encoding="utf-8"))}
+
+        self.assertEqual(named - tests, set(), "these are no tests")
+        self.assertEqual({name for name in tests - named
+                          if re.match("test_(feature|variable|example|fault)_", name)}, set(),
+                         "these are not in the table")
 
 
 if __name__ == "__main__":
