@@ -183,7 +183,7 @@ class Features(OriginalTestCase):
 
         b.kill()
         self.wait_until(
-            lambda: client.backends()[b.address].status.health == res.HEALTH_UNHEALTHY, "a bad word")
+            lambda: client.backends()[b.address].status.health == res.HEALTH_UNHEALTHY, "its end")
         self.assertEqual(set(self.names_of(address)), {"a"})
         self.assertEqual(client.backends()[b.address].status.reason, res.HEALTH_REASON_REFUSED)
         again = self.start_backend("b-again", listen=b.address)
@@ -230,7 +230,8 @@ class Features(OriginalTestCase):
         with socket.create_server(("127.0.0.1", 0)) as probed:
             probed.settimeout(LIMIT)
             client.apply(ctl.Op(put_pool=res.Pool(name="probed", health_check=res.HealthCheck(
-                kind=res.PROBE_KIND_TCP_CONNECT))), upsert("probed", "%s:%d" % probed.getsockname()))
+                kind=res.PROBE_KIND_TCP_CONNECT))),
+                         upsert("probed", "%s:%d" % probed.getsockname()))
             probed.accept()[0].close()
             used, wall = cpu_seconds_of(daemon.pid), os.times().elapsed
             for _ in range(2):

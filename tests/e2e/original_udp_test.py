@@ -12,19 +12,22 @@ from harness import LIMIT, TestCase, ctl, main, res, upsert
 from udp_peers import LARGEST, UdpBackend, UdpClient, echo_of
 from watcher import Watcher
 
+# Sessions without an answer would go on while it drains.
+STOP_AT_ONCE = ("--drain-timeout", "0s")
+
 
 class UdpTestCase(TestCase):
 
     def start_standalone(self, *backends, listen="127.0.0.1:0"):
         """As the original is started: no setting but what its page has."""
-        daemon = self.start_sidelb(listen, "proto=udp",
+        daemon = self.start_sidelb(listen, "proto=udp", *STOP_AT_ONCE,
                                    "backends=" + ",".join(backend.address for backend in backends))
         client = self.connect(daemon)
         return client.listen_address(), client
 
     def start_listener(self, policy, *backends, **probe):
         """A daemon set up over gRPC; the address, and the daemon."""
-        daemon = self.start_sidelb("--shards", "2")
+        daemon = self.start_sidelb("--shards", "2", *STOP_AT_ONCE)
         client = self.connect(daemon)
         client.apply(
             ctl.Op(put_pool=res.Pool(name="udp", health_check=res.HealthCheck(**probe))),

@@ -1,6 +1,6 @@
 """The variables of the original's image, with the defaults, errors and examples of its page.
 
-Examples are taken word for word; where their addresses matter, in a network namespace that has them.
+Examples are taken word for word; where addresses matter, in a network namespace that has them.
 """
 
 import os

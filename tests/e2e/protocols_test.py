@@ -44,7 +44,7 @@ class ProtocolCase(CliCase):
 
     def start_udp_pool(self, policy, *addresses, pool="udp", **fields):
         """The daemon with one UDP listener; its address."""
-        self.daemon = self.start_sidelb("--shards", "2")
+        self.daemon = self.start_sidelb("--shards", "2", "--drain-timeout", "0s")
         self.client = self.connect(self.daemon)
         self.client.apply(
             ctl.Op(put_pool=res.Pool(name=pool, **fields)), upsert(pool, *addresses),
@@ -204,7 +204,7 @@ class Iperf3(ProtocolCase):
 
     def start_both_protocols(self, backend):
         """TCP and UDP on one port; their address."""
-        self.daemon = self.start_sidelb("--shards", "2")
+        self.daemon = self.start_sidelb("--shards", "2", "--drain-timeout", "0s")
         self.client = self.connect(self.daemon)
         # A probe would be a client to iperf3, which serves one at a time.
         pool = res.Pool(name="iperf3", health_check=res.HealthCheck(kind=res.PROBE_KIND_NONE))
