@@ -11,7 +11,7 @@ import socket
 import time
 
 from dns_server import AAAA, NXDOMAIN, REFUSED, SERVFAIL, A
-from harness import (BIN, LIMIT, TestCase, ctl, http_get, main, put_listener, put_pool, remove, res,
+from harness import (BIN, LIMIT, ctl, http_get, main, put_listener, put_pool, remove, res,
                      split_address, upsert)
 from namespace import children_of
 from original_test import UNPROBED, OriginalTestCase, cpu_seconds_of, read_all
