@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -92,6 +93,7 @@ void UdpSession::Forward() {
 void UdpSession::CountIn(int datagrams, size_t bytes) {
   if (datagrams == 0) return;
   active_ms_ = shard_.now_ms;
+  awaited_answers_ += static_cast<uint64_t>(datagrams);
   ListenerCounters& counters = settings_->load->counters[shard_.index];
   counters.datagrams_in.Add(static_cast<uint64_t>(datagrams));
   counters.bytes_in.Add(bytes);
@@ -162,6 +164,7 @@ void UdpSession::OnBackendClosed(CloseReason reason) {
 }
 
 void UdpSession::LeaveBackend() {
+  awaited_answers_ = 0;
   backend_hook.Unlink();
   upstream_.Reset();
   backend_shard_ = nullptr;
@@ -204,7 +207,9 @@ void UdpSession::ReceiveAnswers() {
       if (relays) udp.QueueAnswer(slot, listener_->fd(), peer_, key_.local);
     }
     active_ms_ = shard_.now_ms;
-    is_answered_ = true;
+    awaited_answers_ -= std::min(awaited_answers_, static_cast<uint64_t>(received));
+    const bool is_complete = awaited_answers_ == 0;
+    is_answered_ = is_complete || policy != UdpPolicy::kRequestResponse;
     refused_by_ = nullptr;
     unanswered_hook.Unlink();
     if (backend_->load.consecutive_failures.load(std::memory_order_relaxed) != 0) {
@@ -217,7 +222,9 @@ void UdpSession::ReceiveAnswers() {
       backend_shard_->counters.datagrams_out.Add(static_cast<uint64_t>(received));
       backend_shard_->counters.bytes_out.Add(bytes);
     }
-    if (policy == UdpPolicy::kRequestResponse) return Close(CloseReason::kFinished);
+    if (policy == UdpPolicy::kRequestResponse && is_complete) {
+      return Close(CloseReason::kFinished);
+    }
     // Fewer than asked for: the socket is drained, and the next datagram makes a new edge.
     if (received < wanted) return;
   }

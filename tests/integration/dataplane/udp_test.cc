@@ -172,6 +172,30 @@ TEST_F(UdpTest, RequestResponseEndsWithTheAnswer) {
   EXPECT_EQ(plane.closes(1, CloseReason::kFinished), 5u);
 }
 
+// A resolver asks for A and AAAA from one port, and waits for both.
+TEST_F(UdpTest, RequestResponsePassesOnTheAnswersToAllThatWasAsked) {
+  UdpSocket backend;
+  TestDataPlane plane(1);
+  plane.AddPool(1);
+  plane.AddBackend(1, backend.local());
+  UdpSocket socket(*Address::Parse("127.0.0.1:0"),
+                   Listen(plane, {.udp_policy = UdpPolicy::kRequestResponse}));
+  Address asker;
+  socket.Send("A");
+  EXPECT_EQ(backend.Receive(&asker), "A");
+  socket.Send("AAAA");
+  EXPECT_EQ(backend.Receive(&asker), "AAAA");
+
+  backend.SendTo("192.0.2.1", asker);
+  EXPECT_EQ(socket.Receive(), "192.0.2.1");
+  EXPECT_EQ(plane.data_plane().active_sessions(), 1u);
+  backend.SendTo("2001:db8::1", asker);
+  EXPECT_EQ(socket.Receive(), "2001:db8::1");
+
+  EXPECT_TRUE(plane.WaitUntil([&] { return plane.data_plane().active_sessions() == 0; }));
+  EXPECT_EQ(plane.closes(1, CloseReason::kFinished), 1u);
+}
+
 TEST_F(UdpTest, PerPacketPicksAnew) {
   std::atomic<int> a_count{0}, b_count{0};
   UdpServer a([&](std::string_view) {
