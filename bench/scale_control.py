@@ -12,6 +12,7 @@ from report import BenchError, print_table, progress
 CLIENTS = (1, 16)
 WATCHERS = ((1000, 10), (100, 100))  # watchers, changes a second
 WATCH_SECONDS = 4
+WRITTEN = "127.9.0.1:9"  # what the first writer writes
 
 
 class ControlLoad:
@@ -66,6 +67,7 @@ def measure_under_traffic(harness, daemon, seconds):
         rows = measure_applies(daemon, "under traffic", seconds, clients=(1,))
     if failed := [one for one in traffic.stop() if one.error is not None]:
         raise BenchError(f"{len(failed)} requests failed: {failed[0].error}")
+    daemon.client.apply(harness.remove("web", WRITTEN, any_owner=True))
     return rows[0]
 
 
