@@ -41,13 +41,20 @@ std::string Age(const pb::BackendStatus& status, absl::Time now) {
   return DurationText(std::max(now - FromProto(status.state_change_time()), absl::ZeroDuration()));
 }
 
+std::string PolicyOf(const pb::Listener& listener) {
+  return listener.udp_policy() == pb::UDP_POLICY_UNSPECIFIED
+             ? "session"
+             : Word(pb::UdpPolicy_Name(listener.udp_policy()), "UDP_POLICY_");
+}
+
 }  // namespace
 
 Table ListenerTable(const pb::State& state, Columns columns) {
   const bool is_wide = columns == Columns::kWide;
   std::vector<std::string> headers = {"NAME", "ADDRESS", "PROTOCOL", "POOL", "STATE", "SESSIONS"};
   if (is_wide) {
-    headers.insert(headers.end(), {"MAX-CONNECTIONS", "IDLE", "CONNECT", "HALF-CLOSE", "REVISION"});
+    headers.insert(headers.end(), {"MAX-CONNECTIONS", "IDLE", "CONNECT", "HALF-CLOSE", "UNANSWERED",
+                                   "POLICY", "REVISION"});
   }
   Table table(headers);
   for (const pb::Listener& listener : state.listeners()) {
@@ -61,10 +68,22 @@ Table ListenerTable(const pb::State& state, Columns columns) {
     };
     if (is_wide) {
       row.push_back({Limit(listener.max_connections())});
-      row.push_back({DurationOr(listener.has_idle_timeout(), listener.idle_timeout(), "1h")});
-      row.push_back({DurationOr(listener.has_connect_timeout(), listener.connect_timeout(), "3s")});
-      row.push_back(
-          {DurationOr(listener.has_half_close_timeout(), listener.half_close_timeout(), "30s")});
+      const bool is_udp = listener.protocol() == pb::PROTOCOL_UDP;
+      if (is_udp) {
+        row.push_back(
+            {DurationOr(listener.has_udp_session_timeout(), listener.udp_session_timeout(), "1m")});
+        row.insert(row.end(), {{"-"}, {"-"}});
+        row.push_back({DurationOr(listener.has_udp_unanswered_timeout(),
+                                  listener.udp_unanswered_timeout(), "15s")});
+        row.push_back({PolicyOf(listener)});
+      } else {
+        row.push_back({DurationOr(listener.has_idle_timeout(), listener.idle_timeout(), "1h")});
+        row.push_back(
+            {DurationOr(listener.has_connect_timeout(), listener.connect_timeout(), "3s")});
+        row.push_back(
+            {DurationOr(listener.has_half_close_timeout(), listener.half_close_timeout(), "30s")});
+        row.insert(row.end(), {{"-"}, {"-"}});
+      }
       row.push_back({fmt::to_string(listener.revision())});
     }
     table.AddRow(std::move(row));

@@ -48,6 +48,7 @@ std::vector<std::string> HeadersOf(pb::ObjectKind kind, StatsColumns columns) {
   if (kind == pb::OBJECT_KIND_BACKEND) headers.insert(headers.end(), {"P50", "P99"});
   if (columns == StatsColumns::kWide) {
     headers.insert(headers.end(), {"PKT-IN", "PKT-OUT"});
+    if (kind == pb::OBJECT_KIND_LISTENER) headers.push_back("DROPPED");
     if (kind == pb::OBJECT_KIND_BACKEND) {
       headers.insert(headers.end(), {"SELECTED", "PROBES", "FAILED"});
     }
@@ -204,6 +205,7 @@ Table StatsTable(const pb::GetStatsResponse& stats, pb::ObjectKind kind, NumberS
     if (columns == StatsColumns::kWide) {
       cells.Count(row.packets_in());
       cells.Count(row.packets_out());
+      if (kind == pb::OBJECT_KIND_LISTENER) cells.Count(row.packets_dropped(), Tone::kCareful);
       if (is_backend) {
         cells.Count(row.selected());
         cells.Count(row.probes());

@@ -54,6 +54,7 @@ void Totals::Add(const ListenerLoad& listener) {
   for (size_t i = 0; i < listener.shard_count; ++i) {
     const ListenerCounters& counters = listener.counters[i];
     sessions += counters.accepted.value();
+    packets_dropped += counters.datagrams_dropped.value();
     AddTraffic(counters, this);
     for (CloseReason reason : kRejections) {
       rejected += counters.closes[static_cast<size_t>(reason)].value();
@@ -79,6 +80,7 @@ Totals& Totals::operator+=(const Totals& other) {
   bytes_out += other.bytes_out;
   packets_in += other.packets_in;
   packets_out += other.packets_out;
+  packets_dropped += other.packets_dropped;
   connect_errors += other.connect_errors;
   connect_timeouts += other.connect_timeouts;
   retries += other.retries;

@@ -37,6 +37,7 @@ struct Totals {
   uint64_t selected = 0;
   uint64_t bytes_in = 0, bytes_out = 0;
   uint64_t packets_in = 0, packets_out = 0;
+  uint64_t packets_dropped = 0;  // of a listener
   uint64_t connect_errors = 0;
   uint64_t connect_timeouts = 0;
   uint64_t retries = 0;

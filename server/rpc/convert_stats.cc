@@ -49,6 +49,7 @@ pb::StatRow ToProto(const control::StatRow& row) {
   proto.set_bytes_out(totals.bytes_out);
   proto.set_packets_in(totals.packets_in);
   proto.set_packets_out(totals.packets_out);
+  proto.set_packets_dropped(totals.packets_dropped);
   proto.set_connect_errors(totals.connect_errors);
   proto.set_rejected(totals.rejected);
   proto.set_retries(totals.retries);

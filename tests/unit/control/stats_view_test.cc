@@ -122,6 +122,7 @@ TEST(StatsViewTest, AListenersRejectionsAreSessionsThatGotNoBackend) {
   counters.accepted.Add(100);
   counters.peak_active.Raise(20);
   counters.datagrams_in.Add(3);
+  counters.datagrams_dropped.Add(9);
   counters.connect_errors.Add(4);
   counters.connect_timeouts.Add(1);
   counters.retries.Add(2);
@@ -139,6 +140,7 @@ TEST(StatsViewTest, AListenersRejectionsAreSessionsThatGotNoBackend) {
   EXPECT_EQ(row.totals.sessions, 100u);
   EXPECT_EQ(row.peak_active, 20u);
   EXPECT_EQ(row.totals.packets_in, 3u);
+  EXPECT_EQ(row.totals.packets_dropped, 9u);
   EXPECT_EQ(row.totals.connect_errors, 4u);
   EXPECT_EQ(row.totals.connect_timeouts, 1u);
   EXPECT_EQ(row.totals.retries, 2u);
@@ -148,14 +150,15 @@ TEST(StatsViewTest, AListenersRejectionsAreSessionsThatGotNoBackend) {
 TEST(StatsViewTest, TotalsAddUpFieldByField) {
   Totals one;
   one.sessions = one.rejected = one.selected = 1;
-  one.bytes_in = one.bytes_out = one.packets_in = one.packets_out = 2;
+  one.bytes_in = one.bytes_out = one.packets_in = one.packets_out = one.packets_dropped = 2;
   one.connect_errors = one.connect_timeouts = one.retries = 3;
   one.probes = one.probes_failed = 4;
   one.closes.fill(5);
   Totals sum = one;
   sum += one;
   for (uint64_t total : {sum.sessions, sum.rejected, sum.selected}) EXPECT_EQ(total, 2u);
-  for (uint64_t total : {sum.bytes_in, sum.bytes_out, sum.packets_in, sum.packets_out}) {
+  for (uint64_t total :
+       {sum.bytes_in, sum.bytes_out, sum.packets_in, sum.packets_out, sum.packets_dropped}) {
     EXPECT_EQ(total, 4u);
   }
   for (uint64_t total : {sum.connect_errors, sum.connect_timeouts, sum.retries}) {

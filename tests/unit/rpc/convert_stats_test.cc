@@ -25,6 +25,7 @@ control::StatRow FilledRow() {
   totals.bytes_out = 5;
   totals.packets_in = 6;
   totals.packets_out = 7;
+  totals.packets_dropped = 70;
   totals.connect_errors = 8;
   totals.rejected = 9;
   totals.retries = 10;
@@ -54,6 +55,7 @@ TEST(ConvertStatsTest, CarriesEveryField) {
   EXPECT_EQ(proto.bytes_out(), 5u);
   EXPECT_EQ(proto.packets_in(), 6u);
   EXPECT_EQ(proto.packets_out(), 7u);
+  EXPECT_EQ(proto.packets_dropped(), 70u);
   EXPECT_EQ(proto.connect_errors(), 8u);
   EXPECT_EQ(proto.rejected(), 9u);
   EXPECT_EQ(proto.retries(), 10u);
