@@ -25,6 +25,8 @@
 #include "server/control/controller.h"
 #include "server/control/event_log.h"
 #include "server/control/event_tracker.h"
+#include "server/control/guard.h"
+#include "server/control/lease_table.h"
 #include "server/control/live_state.h"
 
 namespace sidelb::control {
@@ -45,6 +47,7 @@ class ControlLoop {
   void GetState(Filter filter, uint64_t min_revision, absl::Time deadline,
                 Controller::StateCallback callback);
   Info GetInfo() const;
+  absl::StatusOr<RenewLeaseResponse> RenewLease(const RenewLeaseRequest& request);
   void AskShards(std::function<void()> callback) { data_plane_->AskShards(std::move(callback)); }
   Stats GetStats(const Filter& filter, bool reset_peaks) const;
   Subscription Subscribe(const Filter& filter, bool with_view) const;
@@ -78,7 +81,7 @@ class ControlLoop {
     std::function<void(uint64_t)> callback;
   };
 
-  explicit ControlLoop(size_t event_log_bytes);
+  explicit ControlLoop(const Controller::Options& options);
   ProviderPort MakePort();
   // Wall-clock time that no one can set: deadlines keep their length.
   absl::Time Now() const;
@@ -87,6 +90,17 @@ class ControlLoop {
   bool TryApply(const ApplyRequest& request, Controller::ApplyCallback& callback);
   void Commit(const ApplyRequest& request, Change change, LiveState::Openings openings,
               Controller::ApplyCallback callback);
+  // control_leases.cc: what comes of time alone.
+  absl::Status HoldLease(const ApplyRequest& request, absl::Time now);
+  void OnRenewal(const LeaseTable::Renewal& renewal, absl::Time now);
+  void AdvanceLeases(absl::Time now);
+  void ActOnLease(const std::string& owner, LeaseEffect effect, absl::Time now);
+  void AdvanceOverrides(absl::Time now);
+  void NoteExpiries(const Change& change);
+  void CommitOwn(Change change, std::string_view who, absl::Time now);
+  uint32_t CountClaims(std::string_view owner) const;
+  std::vector<Lease> ListLeases() const;
+
   void OnApplied(uint64_t seq, uint64_t revision, const std::vector<ListenError>& errors);
   void OnReports(std::vector<HealthReport> reports);
   void FollowProbes();
@@ -118,6 +132,9 @@ class ControlLoop {
   std::unique_ptr<HealthChecker> health_;
   bool watches_outliers_ = false;  // connects that fail have to be looked for
   DesiredState desired_;
+  LeaseTable leases_;
+  Guard guard_;
+  std::optional<absl::Time> next_expiry_;  // of an override; nullopt = not known yet
   EventLog events_;
   EventTracker tracker_{&events_};
   std::unique_ptr<Provider> provider_;  // may be null
