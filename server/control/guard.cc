@@ -130,7 +130,12 @@ absl::Status Guard::CheckPool(const PoolLoss& loss, const Window& window, absl::
   };
   add_lost(window.lost_old, &old_before);
   add_lost(window.lost_new, &new_before);
-  const size_t before = std::max(old_before, new_before);
+  // Of a set that is replaced one by one, more are lost than there ever were.
+  size_t most = loss.eligible.size();
+  for (const auto& [time, count] : window.peaks) {
+    if (IsRecent(time, now)) most = std::max(most, count);
+  }
+  const size_t before = std::min(most, std::max(old_before, new_before));
   if (all_lost < kMinLost || 2 * after >= before) return absl::OkStatus();
   const std::string window_words =
       all_lost > loss.guarded.size() ? fmt::format(", {} within 60s,", all_lost) : "";
@@ -168,6 +173,10 @@ void Guard::Note(const std::string& owner, const std::vector<PoolLoss>& losses, 
     }
     if (loss.guarded.empty() && loss.added.empty()) continue;
     Window& window = windows_[key];
+    auto& peaks = window.peaks;
+    while (!peaks.empty() && !IsRecent(peaks.front().first, now)) peaks.pop_front();
+    while (!peaks.empty() && peaks.back().second <= loss.eligible.size()) peaks.pop_back();
+    if (!loss.lost.empty()) peaks.emplace_back(now, loss.eligible.size());
     for (const Address& address : loss.guarded) {
       const auto added = window.added.find(address);
       const bool is_new = added != window.added.end() && IsRecent(added->second, now);

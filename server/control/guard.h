@@ -5,12 +5,14 @@
 // enabled ones that came. If that is under half of what there was, and three or more are lost, the
 // batch is refused. Each owner's last 60 s count as one batch, so that many small removals are seen
 // as what they are, and one who first adds and then removes is not stopped: of the backends that
-// came within that time and of those that were there before, the larger part is what there was.
+// came within that time and of those that were there before, the larger part is what there was,
+// though never more than there were at one time.
 // What operators impose (overrides) is never counted.
 //
 // Pure: time is an argument. Thread safety: the control thread. Ownership: the ControlLoop.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <string>
 #include <utility>
@@ -62,6 +64,8 @@ class Guard {
     Times added;     // enabled by it, and not lost since
     Times lost_old;  // that were there before it
     Times lost_new;  // that it had added within that time
+    // How many there were when some were lost; later ones are smaller.
+    std::deque<std::pair<absl::Time, size_t>> peaks;
   };
 
   static absl::Status CheckPool(const PoolLoss& loss, const Window& window, absl::Time now);

@@ -122,6 +122,14 @@ TEST_F(GuardTest, WhatComesBackIsNotLost) {
   }
 }
 
+TEST_F(GuardTest, ASetThatIsReplacedOneByOnePasses) {
+  ASSERT_TRUE(Set(Range(1, 2)));
+  for (int n = 3; n < 40; ++n) {
+    ASSERT_TRUE(Set({1, n})) << n;
+    ASSERT_TRUE(Set({1})) << n;
+  }
+}
+
 TEST_F(GuardTest, ConsentSettlesWhatWasLost) {
   serving_ = Range(1, 10);
   ASSERT_FALSE(Set(Range(1, 3)));
