@@ -336,7 +336,7 @@ Override Batch::Merged(const SetOverride& op, const BackendObject& backend) {
 
 // An override has one time to live: that of who set a part of it last.
 void Batch::SetExpiry(const Override& wanted, const BackendObject& backend, Override* merged) {
-  const bool had_end = merged->expire_time.has_value();
+  const std::optional<absl::Time> old_end = merged->expire_time;
   const bool is_alone =
       merged->admin_state.has_value() + merged->health.has_value() + merged->weight.has_value() ==
       wanted.admin_state.has_value() + wanted.health.has_value() + wanted.weight.has_value();
@@ -346,10 +346,10 @@ void Batch::SetExpiry(const Override& wanted, const BackendObject& backend, Over
     merged->ttl = wanted.ttl;
     merged->expire_time = now_ + *wanted.ttl;
   }
-  if (is_alone || had_end == merged->expire_time.has_value()) return;
+  if (is_alone || old_end == merged->expire_time) return;
   Warn(fmt::format("{}/{}: {} for all parts of its override", backend.pool,
                    backend.address.ToString(),
-                   had_end ? "there is no expiry any more" : "the new ttl is"));
+                   merged->expire_time.has_value() ? "the new ttl counts" : "the ttl is over"));
 }
 
 absl::Status Batch::Do(const SetOverride& op) {

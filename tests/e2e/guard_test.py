@@ -1,6 +1,6 @@
 """The guard with the real daemon and sidelb-cli: what it refuses, what consent and dry runs say."""
 
-from harness import TestCase, main, put_listener, put_pool, upsert
+from harness import TestCase, ctl, main, put_listener, res, upsert
 
 
 class Guard(TestCase):
@@ -10,7 +10,9 @@ class Guard(TestCase):
         self.daemon = self.start_sidelb()
         self.api = self.connect(self.daemon)
         self.addresses = [f"127.0.0.1:{port}" for port in range(1, 11)]
-        self.api.apply(put_pool("web"), put_listener("http", "web"))
+        # Nobody listens there, and nobody looks.
+        pool = res.Pool(name="web", health_check=res.HealthCheck(kind=res.PROBE_KIND_NONE))
+        self.api.apply(ctl.Op(put_pool=pool), put_listener("http", "web"))
         self.api.apply(upsert("web", *self.addresses), owner="api:cli")
 
     def cli(self, *words):
@@ -19,7 +21,7 @@ class Guard(TestCase):
         return program.wait(), program.text("stdout"), program.text("stderr")
 
     def count(self):
-        return len([backend for backend in self.api.backends("web") if backend.claims])
+        return len([backend for backend in self.api.backends("web").values() if backend.claims])
 
     def test_most_of_a_pool_goes_only_with_consent(self):
         code, _, errors = self.cli("rm", "web", *self.addresses[:8])

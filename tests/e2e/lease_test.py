@@ -38,7 +38,7 @@ class Lease(TestCase):
             self.assertLess(time.monotonic(), end, f"{what} did not come")
 
     def states(self):
-        return [backend.status.state for backend in self.api.backends("web")]
+        return [backend.status.state for backend in self.api.backends("web").values()]
 
     def test_a_holder_that_is_killed_drains_its_claims(self):
         hold = self.cli("lease", "hold", "api:app", "--ttl", "5s", "--grace", "0s", "--",
@@ -52,7 +52,7 @@ class Lease(TestCase):
         hold.wait()
 
         self.wait_for(lambda: set(self.states()) == {res.BACKEND_STATE_DRAINING}, "the drain")
-        backend = self.api.backends("web")[0]
+        backend = next(iter(self.api.backends("web").values()))
         self.assertEqual(backend.status.reason, res.HEALTH_REASON_OWNER_EXPIRED)
         self.assertTrue(backend.claims[0].lease_expired)
         self.assertIn("LEASE_EXPIRED", [c.code for c in self.api.info().conditions])
@@ -66,13 +66,13 @@ class Lease(TestCase):
         self.api.apply(upsert("web", "127.0.0.1:3"), owner="api:kept")
         self.renew(lease_of("api:kept", "k", res.EXPIRY_ACTION_KEEP))
         self.wait_for(lambda: self.api.info().leases[0].expired, "the lapse of api:kept")
-        self.wait_for(lambda: any(claim.lease_expired for backend in self.api.backends("web")
+        self.wait_for(lambda: any(claim.lease_expired for backend in self.api.backends("web").values()
                                   for claim in backend.claims), "its mark")
         self.assertNotIn(res.BACKEND_STATE_DRAINING, self.states())
         self.renew(ctl.RenewLeaseRequest(owner="api:kept", holder="k", release=True))
 
         self.renew(lease_of("api:app", "a", res.EXPIRY_ACTION_REMOVE))
-        self.wait_for(lambda: [b.address for b in self.api.backends("web")
+        self.wait_for(lambda: [b.address for b in self.api.backends("web").values()
                                if b.claims] == ["127.0.0.1:3"], "the removal")
 
     def test_a_superseded_holder_is_fenced(self):
