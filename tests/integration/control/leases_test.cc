@@ -240,9 +240,14 @@ TEST(GuardTest, BlueGreenAndOverridesPass) {
 
 TEST(GuardTest, RemovingAPoolNeedsConsentOnlyWhereTrafficGoesWithIt) {
   SyncController control;
+  const PoolSpec unprobed{.name = "web",
+                          .health_check = HealthCheckSpec{.kind = HealthCheckKind::kNone}};
   ASSERT_TRUE(control
-                  .Apply({Pool("web"), Upsert("web", Ports(1, 5)), Pool("spare"),
-                          Upsert("spare", Ports(1, 5)), Listener("http", "127.0.0.1:0", "web")})
+                  .Apply({{.op = PutPool{unprobed}},
+                          Upsert("web", Ports(1, 5)),
+                          Pool("spare"),
+                          Upsert("spare", Ports(1, 5)),
+                          Listener("http", "127.0.0.1:0", "web")})
                   .ok());
   const Op remove_web{.op = RemovePool{.pool = "web", .force = true}};
   EXPECT_TRUE(control.Apply({{.op = RemovePool{.pool = "spare", .force = true}}}).ok());
