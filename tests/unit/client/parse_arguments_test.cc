@@ -410,24 +410,24 @@ TEST(ParseArgumentsTest, RefusesWhatVerbsThatFollowTheDaemonCannotDo) {
 }
 
 TEST(ParseArgumentsTest, ReadsLeases) {
-  const auto hold = Get<LeaseCommand>({"lease", "hold", "api:x", "--ttl", "10s", "--on-expiry",
-                                       "remove", "--", "run", "--ttl", "get"});
+  const auto hold = ParsedAs<LeaseCommand>({"lease", "hold", "api:x", "--ttl", "10s", "--on-expiry",
+                                            "remove", "--", "run", "--ttl", "get"});
   EXPECT_EQ(hold.verb, LeaseCommand::Verb::kHold);
   EXPECT_EQ(hold.owner, "api:x");
   EXPECT_EQ(hold.ttl, absl::Seconds(10));
   EXPECT_EQ(hold.on_expiry, pb::EXPIRY_ACTION_REMOVE);
   EXPECT_THAT(hold.words, ::testing::ElementsAre("run", "--ttl", "get"));
-  EXPECT_EQ(Get<LeaseCommand>({"lease", "ls"}).verb, LeaseCommand::Verb::kList);
+  EXPECT_EQ(ParsedAs<LeaseCommand>({"lease", "ls"}).verb, LeaseCommand::Verb::kList);
   EXPECT_THAT(Refused({"lease", "hold", "api:x"}), HasSubstr("needs --"));
   EXPECT_THAT(Refused({"lease", "renew", "api:x"}), HasSubstr("needs --holder"));
   EXPECT_THAT(Refused({"lease", "ls", "--dry-run"}), HasSubstr("is for writes only"));
 }
 
 TEST(ParseArgumentsTest, ReadsTheEndOfAnOverride) {
-  const auto drain = Get<OverrideCommand>({"drain", "web", "10.0.0.5:80", "--ttl", "10m"});
+  const auto drain = ParsedAs<OverrideCommand>({"drain", "web", "10.0.0.5:80", "--ttl", "10m"});
   EXPECT_EQ(drain.ttl, absl::Minutes(10));
   const auto set =
-      Get<SetBackendsCommand>({"set", "web", "10.0.0.5:80", "--weight", "5", "--ttl", "1m"});
+      ParsedAs<SetBackendsCommand>({"set", "web", "10.0.0.5:80", "--weight", "5", "--ttl", "1m"});
   EXPECT_EQ(set.ttl, absl::Minutes(1));
   EXPECT_THAT(Refused({"set", "web", "10.0.0.5:80", "--zone", "a", "--ttl", "1m"}),
               HasSubstr("goes with --weight"));

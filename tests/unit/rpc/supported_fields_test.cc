@@ -97,11 +97,10 @@ TEST(CheckWriteTest, NamesEveryFieldThatIsNotBuilt) {
 
   EXPECT_TRUE(absl::IsUnimplemented(status)) << status;
   EXPECT_EQ(control::GetErrorDetails(status)->reason, "CAPABILITY");
-  EXPECT_THAT(ViolatedFields(status),
-              ::testing::UnorderedElementsAre(
-                  "request_id", "ops[0].put_listener.accept_proxy_protocol",
-                  "ops[0].put_listener.send_proxy_protocol", "ops[1].put_pool.group_by_ip",
-                  "ops[2].import_state"));
+  EXPECT_THAT(ViolatedFields(status), ::testing::UnorderedElementsAre(
+                                          "request_id", "ops[0].put_listener.accept_proxy_protocol",
+                                          "ops[0].put_listener.send_proxy_protocol",
+                                          "ops[1].put_pool.group_by_ip", "ops[2].import_state"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("and 4 more"));
 }
 
