@@ -61,6 +61,9 @@ class Client {
   absl::StatusOr<pb::GetInfoResponse> GetInfo();
   absl::StatusOr<pb::GetStatsResponse> GetStats(const pb::GetStatsRequest& request);
 
+  // An owner's promise to go on: creates, renews, takes over or releases its lease.
+  absl::StatusOr<pb::RenewLeaseResponse> RenewLease(const pb::RenewLeaseRequest& request);
+
   // Waits until reads show `revision` or a later one. DEADLINE_EXCEEDED (TIMEOUT) when that did not
   // come within `timeout`; the client's own timeout does not matter here.
   absl::Status WaitForRevision(uint64_t revision, absl::Duration timeout);

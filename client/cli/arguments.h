@@ -39,6 +39,8 @@ struct WriteOptions {
   std::optional<uint64_t> expected_revision;
   std::optional<pb::WaitFor> wait;  // APPLIED
   std::optional<absl::Duration> wait_timeout;
+  bool allows_mass_removal = false;
+  std::optional<std::string> holder;  // of the owner's lease
 };
 
 // What further options do to an object, in their order.
@@ -132,6 +134,8 @@ struct SetBackendsCommand {
   std::string pool;
   std::vector<std::string> addresses;
   BackendAttributes attributes;
+  std::optional<absl::Duration> ttl;  // of a weight, which then is an override
+  std::string reason;
 };
 
 struct SetPoolCommand {
@@ -188,6 +192,7 @@ struct OverrideCommand {
   std::optional<absl::Duration> drain_timeout;
   std::optional<pb::DrainAction> on_timeout;
   std::string reason;
+  std::optional<absl::Duration> ttl;
   bool is_forced = false;  // enable: also against what the owner says
   pb::HealthOverride health = pb::HEALTH_OVERRIDE_UNSPECIFIED;  // health: unspecified = as probed
 };
@@ -198,7 +203,7 @@ struct ShowHealthCommand {
 };
 
 struct WaitCommand {
-  enum class Target { kHealthy, kApplied };
+  enum class Target { kHealthy, kDrained, kApplied };
   Target target = Target::kHealthy;
   std::string pool;
   std::vector<std::string> addresses;  // empty = all of the pool
@@ -226,6 +231,19 @@ struct TopCommand {
   absl::Duration interval = absl::Seconds(1);
 };
 
+struct LeaseCommand {
+  enum class Verb { kList, kRenew, kHold, kRelease };
+  Verb verb = Verb::kList;
+  std::string owner;
+  std::string holder;  // empty: hold makes one up; release acts as an operator
+  std::optional<absl::Duration> ttl;
+  std::optional<absl::Duration> grace;
+  pb::ExpiryAction on_expiry = pb::EXPIRY_ACTION_UNSPECIFIED;  // unspecified = as it was, or drain
+  bool takes_over = false;
+  bool is_kept = false;            // hold: not released at the end
+  std::vector<std::string> words;  // hold: what runs meanwhile
+};
+
 struct InfoCommand {};
 struct VersionCommand {};
 
@@ -235,7 +253,7 @@ using Command =
                  RemoveBackendsCommand, RemovePoolsCommand, RemoveListenersCommand, ReplaceCommand,
                  ApplyFileCommand, ExportCommand, SetModeCommand, OverrideCommand,
                  ShowHealthCommand, WaitCommand, WatchCommand, StatsCommand, TopCommand,
-                 InfoCommand, VersionCommand>;
+                 LeaseCommand, InfoCommand, VersionCommand>;
 
 struct Arguments {
   GlobalOptions global;

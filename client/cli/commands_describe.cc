@@ -172,6 +172,10 @@ void AddOverride(const pb::Backend& backend, FieldList* fields) {
   if (imposed.has_weight()) parts.push_back(fmt::format("weight {}", imposed.weight()));
   std::string text = fmt::format("{}", fmt::join(parts, ", "));
   if (!imposed.set_by().empty()) text += " by " + imposed.set_by();
+  if (imposed.has_expire_time()) {
+    text += fmt::format(" until {} ({} left)", TimeText(imposed.expire_time()),
+                        OverrideLeft(backend, absl::Now()));
+  }
   if (!imposed.reason().empty()) text += ": " + imposed.reason();
   fields->Add("Override", text, Tone::kCareful);
 }
@@ -197,7 +201,13 @@ std::string DescribeBackend(const pb::Backend& backend, Colour colour) {
   if (status.has_ejected_until()) {
     fields.Add("Ejected until", TimeText(status.ejected_until()), Tone::kBad);
   }
-  if (status.has_drain_deadline()) fields.Add("Drain until", TimeText(status.drain_deadline()));
+  if (status.has_drain_deadline()) {
+    const absl::Duration left = FromProto(status.drain_deadline()) - absl::Now();
+    fields.Add("Drain until",
+               fmt::format("{} ({} and {} sessions left)", TimeText(status.drain_deadline()),
+                           DurationText(std::max(left, absl::ZeroDuration())),
+                           status.active_connections()));
+  }
   fields.Add("Sessions", CountText(status.active_connections(), spec.max_connections()));
   fields.Add("Weight", fmt::to_string(WeightOf(backend)));
   if (spec.priority() != 0) fields.Add("Priority", fmt::to_string(spec.priority()));
@@ -209,18 +219,29 @@ std::string DescribeBackend(const pb::Backend& backend, Colour colour) {
   fields.Add("Revision", fmt::to_string(backend.revision()));
   std::string text = fields.Render(colour);
   if (backend.claims().empty()) return text;
-  Table claims({"CLAIM", "WEIGHT", "MAX-CONNECTIONS", "ADMIN-STATE", "ZONE", "GROUP", "TAGS"});
+  const bool is_any_expired =
+      std::any_of(backend.claims().begin(), backend.claims().end(),
+                  [](const pb::Claim& claim) { return claim.lease_expired(); });
+  std::vector<std::string> headers = {"CLAIM", "WEIGHT", "MAX-CONNECTIONS", "ADMIN-STATE", "ZONE",
+                                      "GROUP", "TAGS"};
+  if (is_any_expired) headers.push_back("LEASE");
+  Table claims(headers);
   for (const pb::Claim& claim : backend.claims()) {
     const pb::BackendSpec& said = claim.spec();
     const bool says_state = said.admin_state() != pb::ADMIN_STATE_UNSPECIFIED;
-    claims.AddRow({{claim.owner()},
-                   {said.has_weight() ? fmt::to_string(said.weight()) : "100(default)"},
-                   {LimitText(said.max_connections())},
-                   {says_state ? Word(pb::AdminState_Name(said.admin_state()), "ADMIN_STATE_")
-                               : "enabled(default)"},
-                   {said.zone()},
-                   {said.group()},
-                   {TagsText(said)}});
+    std::vector<Table::Cell> row = {
+        {claim.owner()},
+        {said.has_weight() ? fmt::to_string(said.weight()) : "100(default)"},
+        {LimitText(said.max_connections())},
+        {says_state ? Word(pb::AdminState_Name(said.admin_state()), "ADMIN_STATE_")
+                    : "enabled(default)"},
+        {said.zone()},
+        {said.group()},
+        {TagsText(said)}};
+    if (is_any_expired) {
+      row.push_back({claim.lease_expired() ? "expired" : "", Tone::kBad});
+    }
+    claims.AddRow(std::move(row));
   }
   return text + "\n" + claims.Render(colour);
 }
@@ -337,6 +358,7 @@ ExitCode RunCommand(const Invocation& invocation, const InfoCommand&) {
                                    info->limits().max_ops()));
   if (info->has_store()) fields.Add("Store", info->store().kind());
   AddCapabilities(*info, &fields);
+  if (!info->leases().empty()) fields.Add("Leases", fmt::to_string(info->leases_size()));
   for (const pb::FaultCount& fault : info->faults()) {
     fields.Add("Fault " + fault.code(), fmt::format("{} times", fault.count()), Tone::kBad);
   }

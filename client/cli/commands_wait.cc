@@ -27,7 +27,7 @@ ExitCode NotReached(const Invocation& invocation, absl::Duration timeout, std::s
 
 // The backends of the wait as they are, and what keeps it from its end.
 struct Progress {
-  pb::State healthy;
+  pb::State reached;
   std::vector<std::string> missing;  // "10.0.0.5:80 is unhealthy (refused)"
 };
 
@@ -45,11 +45,39 @@ std::string WhyNot(const pb::Backend& backend) {
   return why;
 }
 
+bool IsLeaving(const pb::BackendStatus& status) {
+  return status.state() == pb::BACKEND_STATE_DRAINING ||
+         status.state() == pb::BACKEND_STATE_DISABLED ||
+         status.state() == pb::BACKEND_STATE_REMOVING;
+}
+
+// One that is named and not there any more has no session.
+Progress DrainProgressOf(const WaitCommand& command, const WatchView& view) {
+  Progress progress;
+  const bool is_named = !command.addresses.empty();
+  for (const auto& [key, backend] : view.backends()) {
+    const pb::BackendStatus& status = backend.status();
+    if (!IsLeaving(status)) {
+      if (is_named) {
+        progress.missing.push_back(fmt::format("{} is {}, and neither draining nor disabled",
+                                               backend.address(), StateCell(status).text));
+      }
+    } else if (status.active_connections() > 0) {
+      progress.missing.push_back(
+          fmt::format("{} has {} sessions left", backend.address(), status.active_connections()));
+    } else {
+      *progress.reached.add_backends() = backend;
+    }
+  }
+  return progress;
+}
+
 Progress ProgressOf(const WaitCommand& command, const WatchView& view) {
+  if (command.target == WaitCommand::Target::kDrained) return DrainProgressOf(command, view);
   Progress progress;
   const auto add = [&progress](const pb::Backend& backend) {
     if (IsHealthy(backend.status())) {
-      *progress.healthy.add_backends() = backend;
+      *progress.reached.add_backends() = backend;
     } else {
       progress.missing.push_back(WhyNot(backend));
     }
@@ -66,7 +94,7 @@ Progress ProgressOf(const WaitCommand& command, const WatchView& view) {
   for (const auto& [key, backend] : view.backends()) {
     if (backend.status().state() != pb::BACKEND_STATE_REMOVING) add(backend);
   }
-  if (progress.healthy.backends().empty() && progress.missing.empty()) {
+  if (progress.reached.backends().empty() && progress.missing.empty()) {
     progress.missing.push_back(fmt::format("pool \"{}\" has no backend", command.pool));
   }
   return progress;
@@ -79,20 +107,21 @@ std::string MissingText(const std::vector<std::string>& missing) {
   return text;
 }
 
-ExitCode ReportHealthy(const Invocation& invocation, const Progress& progress) {
+ExitCode ReportReached(const Invocation& invocation, const Progress& progress,
+                       std::string_view word) {
   if (invocation.is_json()) {
-    PrintMessage(invocation, progress.healthy);
+    PrintMessage(invocation, progress.reached);
     return ExitCode::kOk;
   }
-  for (const pb::Backend& backend : progress.healthy.backends()) {
-    invocation.streams.out << Printable(fmt::format("backend/{}/{} healthy", backend.pool(),
-                                                    backend.address()))
+  for (const pb::Backend& backend : progress.reached.backends()) {
+    invocation.streams.out << Printable(fmt::format("backend/{}/{} {}", backend.pool(),
+                                                    backend.address(), word))
                            << '\n';
   }
   return ExitCode::kOk;
 }
 
-ExitCode WaitForHealthy(const Invocation& invocation, const WaitCommand& command) {
+ExitCode WaitForBackends(const Invocation& invocation, const WaitCommand& command) {
   const absl::Time deadline = absl::Now() + command.timeout;
   // The first look may take as long as any other call, so that a short wait is a question.
   const absl::Time first_deadline =
@@ -122,7 +151,10 @@ ExitCode WaitForHealthy(const Invocation& invocation, const WaitCommand& command
                         invocation.arguments.global.output, invocation.streams);
     }
     Progress progress = ProgressOf(command, follower.view());
-    if (progress.missing.empty()) return ReportHealthy(invocation, progress);
+    if (progress.missing.empty()) {
+      const bool is_drain = command.target == WaitCommand::Target::kDrained;
+      return ReportReached(invocation, progress, is_drain ? "drained" : "healthy");
+    }
     missing = std::move(progress.missing);
   }
 }
@@ -167,8 +199,8 @@ ExitCode WaitForApplied(const Invocation& invocation, const WaitCommand& command
 }  // namespace
 
 ExitCode RunCommand(const Invocation& invocation, const WaitCommand& command) {
-  return command.target == WaitCommand::Target::kHealthy ? WaitForHealthy(invocation, command)
-                                                         : WaitForApplied(invocation, command);
+  return command.target == WaitCommand::Target::kApplied ? WaitForApplied(invocation, command)
+                                                         : WaitForBackends(invocation, command);
 }
 
 }  // namespace sidelb::client

@@ -65,10 +65,28 @@ ExitCode Report(const Invocation& invocation, const Applied& applied, const Desc
     for (const std::string& line : describe(applied.request, applied.response)) {
       invocation.streams.out << Printable(line) << '\n';
     }
+    if (applied.request.validate_only() && !applied.response.impacts().empty()) {
+      invocation.streams.out << ImpactTable(applied.response).Render(invocation.streams.out_colour);
+    }
   }
   const ExitCode exit_code =
       ExitCodeFor(applied.request, applied.response, invocation.arguments.write);
   return ReportUnmatched(invocation, applied, exit_code);
+}
+
+// What the guard refused: with --dry-run the numbers, else how to see them and how to insist.
+void ReportRefusedRemoval(const Invocation& invocation, pb::ApplyRequest request) {
+  if (!request.validate_only()) {
+    PrintHint(invocation.streams,
+              "--dry-run shows what it would do; repeat with --allow-mass-removal if it is meant");
+    return;
+  }
+  request.set_allow_mass_removal(true);
+  const auto response = invocation.calls.apply(request);
+  if (response.ok() && !response->impacts().empty()) {
+    invocation.streams.out << ImpactTable(*response).Render(invocation.streams.out_colour);
+  }
+  PrintHint(invocation.streams, "--allow-mass-removal lets it pass");
 }
 
 ExitCode Write(const Invocation& invocation, const Planner& plan_write,
@@ -86,6 +104,9 @@ ExitCode Write(const Invocation& invocation, const Planner& plan_write,
     if (plan->is_based_on_read && attempt < kMaxAttempts && IsMismatch(response.status())) continue;
     const ExitCode exit_code =
         PrintError(response.status(), output, invocation.streams, &plan->request);
+    if (GetErrorDetails(response.status()).reason == "MASS_REMOVAL" && !invocation.is_json()) {
+      ReportRefusedRemoval(invocation, plan->request);
+    }
     const auto hint = plan->hints.find(GetErrorDetails(response.status()).reason);
     if (hint != plan->hints.end() && !invocation.is_json()) {
       PrintHint(invocation.streams, hint->second);

@@ -48,6 +48,8 @@ pb::ApplyRequest BaseRequest(const Arguments& arguments) {
   request.set_wait(write.wait.value_or(pb::WAIT_FOR_APPLIED));
   if (write.comment) request.set_comment(*write.comment);
   if (write.expected_revision) request.set_expected_revision(*write.expected_revision);
+  request.set_allow_mass_removal(write.allows_mass_removal);
+  if (write.holder) request.set_holder(*write.holder);
   if (write.wait_timeout) *request.mutable_wait_timeout() = ToProto(*write.wait_timeout);
   return request;
 }
@@ -208,6 +210,7 @@ WritePlan PlanOverride(const Arguments& arguments, const OverrideCommand& comman
       break;
   }
   if (!command.reason.empty()) imposed->set_reason(command.reason);
+  if (command.ttl) *imposed->mutable_ttl() = ToProto(*command.ttl);
   if (imposed->ByteSizeLong() == 0) set.clear_override();
   const SelectorArguments& selector = command.selector;
   const bool is_by_address = !selector.addresses.empty() && selector.zone.empty() &&

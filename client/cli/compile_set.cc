@@ -3,6 +3,7 @@
 
 #include "client/cli/attributes.h"
 #include "client/cli/compile.h"
+#include "client/cli/values.h"
 #include "client/error_details.h"
 #include "fmt/format.h"
 
@@ -42,6 +43,8 @@ void AddWeightOverride(const SetBackendsCommand& command, const std::string& add
   set->mutable_selector()->add_addresses(address);
   if (*command.attributes.weight) {
     set->mutable_override()->set_weight(**command.attributes.weight);
+    set->mutable_override()->set_reason(command.reason);
+    if (command.ttl) *set->mutable_override()->mutable_ttl() = ToProto(*command.ttl);
   } else {
     set->add_clear_parts(pb::OVERRIDE_PART_WEIGHT);
   }
@@ -72,7 +75,8 @@ absl::StatusOr<WritePlan> PlanSetBackends(const Arguments& arguments,
     }
     const auto claim = std::find_if(backend->claims().begin(), backend->claims().end(),
                                     [&](const pb::Claim& c) { return c.owner() == owner; });
-    if (claim != backend->claims().end()) {
+    // What is to end by itself cannot be a claim.
+    if (claim != backend->claims().end() && !command.ttl) {
       WarnOfHiddenChange(*backend, owner, command.attributes, &plan);
       pb::BackendSet* set = plan.request.add_ops()->mutable_upsert_backends();
       set->set_pool(command.pool);

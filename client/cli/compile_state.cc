@@ -297,6 +297,8 @@ absl::StatusOr<WritePlan> PlanApplyRequest(const Arguments& arguments,
   if (request.owner().empty() || arguments.global.owner) request.set_owner(base.owner());
   if (arguments.write.is_dry_run) request.set_validate_only(true);
   if (arguments.write.comment) request.set_comment(base.comment());
+  if (arguments.write.allows_mass_removal) request.set_allow_mass_removal(true);
+  if (arguments.write.holder) request.set_holder(base.holder());
   if (arguments.write.expected_revision) {
     request.set_expected_revision(base.expected_revision());
   }

@@ -201,9 +201,13 @@ std::string NameOf(const pb::Event& event) {
 std::vector<std::string> ChangeTexts(const WatchView::Change& change) {
   const pb::Event& event = change.event;
   if (event.has_lease()) {
-    return {event.lease().expired()                  ? "expired"
-            : event.kind() == pb::EVENT_KIND_REMOVED ? "released"
-                                                     : "renewed"};
+    const pb::Lease& lease = event.lease();
+    if (event.kind() == pb::EVENT_KIND_REMOVED) return {"released"};
+    if (lease.expired()) {
+      return {
+          fmt::format("expired: {} has not renewed it, {} claims", lease.holder(), lease.claims())};
+    }
+    return {fmt::format("held by {} for {}", lease.holder(), DurationText(FromProto(lease.ttl())))};
   }
   if (event.kind() == pb::EVENT_KIND_REMOVED) return {"removed"};
   if (!change.before) {

@@ -129,8 +129,9 @@ Table BackendTable(const pb::State& state, Columns columns, absl::Time now) {
                                       "WEIGHT", "SESSIONS", "OWNER"};
   if (is_wide) {
     headers.back() = "OWNERS";
-    headers.insert(headers.end(), {"OVERRIDE", "WHY", "MAX-CONNECTIONS", "ZONE", "GROUP", "TAGS",
-                                   "DRAIN-LEFT", "SINCE", "REVISION"});
+    headers.insert(headers.end(),
+                   {"OVERRIDE", "WHY", "MAX-CONNECTIONS", "ZONE", "GROUP", "TAGS", "DRAIN-LEFT",
+                    "SINCE", "REVISION", "OVERRIDE-BY", "OVERRIDE-LEFT", "REASON"});
   }
   Table table(headers);
   for (const pb::Backend& backend : state.backends()) {
@@ -155,6 +156,9 @@ Table BackendTable(const pb::State& state, Columns columns, absl::Time now) {
       row.push_back({TimeLeft(status, now)});
       row.push_back({Age(status, now)});
       row.push_back({fmt::to_string(backend.revision())});
+      row.push_back({backend.override().set_by()});
+      row.push_back({OverrideLeft(backend, now)});
+      row.push_back({backend.override().reason()});
     }
     table.AddRow(std::move(row));
   }
@@ -193,6 +197,12 @@ Table HealthTable(const pb::State& state, absl::Time now) {
 std::string ReasonWord(const pb::BackendStatus& status) {
   if (status.reason() == pb::HEALTH_REASON_UNSPECIFIED) return "";
   return OrUnknown(Word(pb::HealthReason_Name(status.reason()), "HEALTH_REASON_"));
+}
+
+std::string OverrideLeft(const pb::Backend& backend, absl::Time now) {
+  if (!backend.override().has_expire_time()) return "";
+  const absl::Duration left = FromProto(backend.override().expire_time()) - now;
+  return DurationText(std::max(left, absl::ZeroDuration()));
 }
 
 std::string OverrideText(const pb::Backend& backend) {

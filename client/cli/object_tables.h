@@ -25,6 +25,8 @@ Table HealthTable(const pb::State& state, absl::Time now);
 // "timeout", empty when nothing is said.
 std::string ReasonWord(const pb::BackendStatus& status);
 // "draining,unhealthy,weight=3" of an override.
+// How long its override lasts; empty when it has no end.
+std::string OverrideLeft(const pb::Backend& backend, absl::Time now);
 std::string OverrideText(const pb::Backend& backend);
 Table::Cell StateCell(const pb::BackendStatus& status);
 Table::Cell HealthCell(const pb::BackendStatus& status);

@@ -22,7 +22,8 @@ Examples:
   sidelb-cli top
   sidelb-cli export > state.json; sidelb-cli apply -f state.json
 
-Environment: SIDELB_ENDPOINT, SIDELB_TIMEOUT, SIDELB_OUTPUT, SIDELB_OWNER; a flag stands over them.
+Environment: SIDELB_ENDPOINT, SIDELB_TIMEOUT, SIDELB_OUTPUT, SIDELB_OWNER,
+  SIDELB_HOLDER; a flag stands over them.
 Exit codes: 0 ok, 1 rejected, 2 usage, 3 unchanged (--error-unchanged), 4 conflict or wrong state,
   5 not found, 6 unreachable, 7 not permitted, 8 wait not reached, 130 interrupted.)";
 
@@ -96,6 +97,10 @@ std::vector<CLI::Option*> AddWriteOptions(CLI::App* root, Arguments* arguments) 
                 "How long --wait may take: 5s; for drained the drain's deadline and 5s, or 1h "
                 "when it has none",
                 ParseDuration, StoreTo(&write->wait_timeout)),
+      root->add_flag("--allow-mass-removal", write->allows_mass_removal,
+                     "Also when most of a pool's serving backends go"),
+      AddParsed(root, "--holder", "HOLDER", "Only while it holds the owner's lease, and renew that",
+                AsText, StoreTo(&write->holder)),
       root->add_flag("--error-unchanged", write->is_unchanged_an_error,
                      "Exit with 3 when everything was so already"),
   };
@@ -130,7 +135,7 @@ std::vector<std::string> Prepare(const std::vector<std::string>& words) {
 
 // Fills in what no flag set.
 absl::Status ApplyVariables(const CLI::App& root, const GetVariable& get_variable,
-                            GlobalOptions* global) {
+                            GlobalOptions* global, WriteOptions* write) {
   const auto apply = [&](const char* variable, const char* option, auto parse,
                          auto store) -> absl::Status {
     const auto text = get_variable(variable);
@@ -149,6 +154,11 @@ absl::Status ApplyVariables(const CLI::App& root, const GetVariable& get_variabl
   }
   if (auto status = apply("SIDELB_OUTPUT", "--output", ParseOutput,
                           [&](Output output) { global->output = output; });
+      !status.ok()) {
+    return status;
+  }
+  if (auto status = apply("SIDELB_HOLDER", "--holder", AsText,
+                          [&](const std::string& holder) { write->holder = holder; });
       !status.ok()) {
     return status;
   }
@@ -177,6 +187,7 @@ bool IsRead(const Command& command) {
          std::holds_alternative<WatchCommand>(command) ||
          std::holds_alternative<StatsCommand>(command) ||
          std::holds_alternative<TopCommand>(command) ||
+         std::holds_alternative<LeaseCommand>(command) ||
          std::holds_alternative<VersionCommand>(command);
 }
 
@@ -218,6 +229,7 @@ absl::StatusOr<std::variant<Arguments, HelpText>> ParseArguments(
   AddObjectVerbs(&root, help.get(), &arguments);
   AddHealthVerb(&root, help.get(), &arguments);
   AddWatchVerbs(&root, help.get(), &arguments);
+  AddLeaseVerbs(&root, help.get(), &arguments);
 
   const auto fail = [&root](std::string_view message) {
     return UsageError(fmt::format("{}. Try: {} --help", message, ParsedPath(root)));
@@ -245,7 +257,8 @@ absl::StatusOr<std::variant<Arguments, HelpText>> ParseArguments(
       }
     }
   }
-  if (auto status = ApplyVariables(root, get_variable, &arguments.global); !status.ok()) {
+  if (auto status = ApplyVariables(root, get_variable, &arguments.global, &arguments.write);
+      !status.ok()) {
     return status;
   }
   if (auto status = CheckOutput(arguments); !status.ok()) {

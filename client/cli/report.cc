@@ -140,6 +140,22 @@ std::string ResultSuffix(const pb::ApplyRequest& request, const pb::ApplyRespons
                      response.pending() > 0 ? fmt::format(", {} pending", response.pending()) : "");
 }
 
+Table ImpactTable(const pb::ApplyResponse& response) {
+  Table table({"POOL", "SERVING", "LOST", "STAY", "ADDED", "SESSIONS"});
+  table.AlignRightFrom(1);
+  for (const pb::PoolImpact& impact : response.impacts()) {
+    const uint32_t lost = impact.eligible_before() - impact.eligible_after();
+    const bool is_grave = 2 * (impact.eligible_after() + impact.added()) < impact.eligible_before();
+    table.AddRow({{impact.pool()},
+                  {fmt::to_string(impact.eligible_before())},
+                  {fmt::to_string(lost), is_grave ? Tone::kBad : Tone::kCareful},
+                  {fmt::to_string(impact.eligible_after())},
+                  {fmt::to_string(impact.added())},
+                  {fmt::to_string(impact.connections())}});
+  }
+  return table;
+}
+
 std::vector<std::string> ResultLines(const pb::ApplyRequest& request,
                                      const pb::ApplyResponse& response) {
   const std::string suffix = ResultSuffix(request, response);

@@ -22,6 +22,9 @@ std::vector<std::string> ResultLines(const pb::ApplyRequest& request,
 // The part in brackets, with a space before it.
 std::string ResultSuffix(const pb::ApplyRequest& request, const pb::ApplyResponse& response);
 
+// What the batch does, or would do, to traffic: a row for each pool that loses serving backends.
+Table ImpactTable(const pb::ApplyResponse& response);
+
 // What the override makes of its backends: "draining", "forced unhealthy".
 std::string OverrideWord(const pb::SetOverride& set);
 

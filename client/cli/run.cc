@@ -77,6 +77,12 @@ Calls MakeCalls(LazyClient* lazy, WriteMark* mark) {
         if (!client.ok()) return client.status();
         return (*client)->GetStats(request);
       },
+      .renew_lease =
+          [lazy](const pb::RenewLeaseRequest& request) -> absl::StatusOr<pb::RenewLeaseResponse> {
+        auto client = lazy->Get();
+        if (!client.ok()) return client.status();
+        return (*client)->RenewLease(request);
+      },
       .watch =
           [lazy](const pb::WatchRequest& request) -> absl::StatusOr<std::unique_ptr<WatchStream>> {
         auto client = lazy->Get();

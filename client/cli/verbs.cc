@@ -74,6 +74,13 @@ void AddPoolOptions(CLI::App* app, PoolAttributes* attributes) {
   AddHealthOptions(app, attributes);
 }
 
+void AddOverrideOptions(CLI::App* app, std::optional<absl::Duration>* ttl, std::string* reason) {
+  AddParsed(app, "--ttl", "DURATION", "Take it back by itself after this long; never by default",
+            ParseDuration, StoreTo(ttl));
+  AddParsed(app, "--reason", "TEXT", "Why, shown by describe", AsText,
+            [reason](std::string text) { *reason = std::move(text); });
+}
+
 void AddSelectorOptions(CLI::App* app, SelectorArguments* selector) {
   AddParsed(app, "--zone", "ZONE", "Backends of this zone", AsText,
             [selector](std::string zone) { selector->zone = std::move(zone); });

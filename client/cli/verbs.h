@@ -43,6 +43,7 @@ void AddReadVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 void AddBackendVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 void AddObjectVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 void AddHealthVerb(CLI::App* root, HelpFormatter* help, Arguments* arguments);
+void AddLeaseVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 void AddWatchVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 
 [[noreturn]] inline void FailUsage(const std::string& where, std::string_view why) {
@@ -125,6 +126,8 @@ void AddHealthOptions(CLI::App* app, PoolAttributes* attributes);
 void AddUdpOptions(CLI::App* app, ListenerAttributes* attributes);
 void AddPriorityOptions(CLI::App* app, BackendAttributes* attributes);
 void AddOnTimeoutOption(CLI::App* app, std::optional<pb::DrainAction>* on_timeout);
+// --ttl and --reason of an override.
+void AddOverrideOptions(CLI::App* app, std::optional<absl::Duration>* ttl, std::string* reason);
 void AddSelectorOptions(CLI::App* app, SelectorArguments* selector);
 
 // Checks what it says, and returns whether it says anything.

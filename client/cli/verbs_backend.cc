@@ -109,6 +109,7 @@ void AddSet(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
 
 Examples:
   sidelb-cli set web 10.0.0.5:80 --weight 20
+  sidelb-cli set web 10.0.0.5:80 --weight 5 --ttl 10m --reason "cold cache"
   sidelb-cli set web 10.0.0.5:80 --tag release=8 --tag canary-
   sidelb-cli set pool web --drain-timeout 2m
   sidelb-cli set listener http --pool web-v2)");
@@ -117,6 +118,7 @@ Examples:
                    const auto command = std::make_shared<SetBackendsCommand>();
                    AddPoolAndAddresses(app, command);
                    AddAttributeOptions(app, For::kSet, &command->attributes);
+                   AddOverrideOptions(app, &command->ttl, &command->reason);
                    app->callback([app, command, arguments] {
                      if (!app->get_subcommands().empty()) return RefuseStrayArguments(app);
                      CheckPoolAndAddresses("set", command.get());
@@ -127,6 +129,13 @@ Examples:
                        FailUsage("set",
                                  "needs at least one of --weight, --max-connections, --zone, "
                                  "--group, --tag, --priority, --probe-address");
+                     }
+                     const bool is_weight = attributes.HasOnlyWeight() && *attributes.weight;
+                     if (command->ttl && !is_weight) {
+                       FailUsage("--ttl", "goes with --weight N alone, which it makes an override");
+                     }
+                     if (!command->reason.empty() && !is_weight) {
+                       FailUsage("--reason", "goes with --weight N alone, as an override");
                      }
                      arguments->command = *command;
                    });
@@ -208,8 +217,7 @@ void AddOverride(CLI::App* root, HelpFormatter* help, Arguments* arguments,
     app->add_flag("--force", command->is_forced,
                   "Also where an owner itself says draining or disabled");
   } else {
-    AddParsed(app, "--reason", "TEXT", "Why, shown by describe", AsText,
-              [command](std::string reason) { command->reason = std::move(reason); });
+    AddOverrideOptions(app, &command->ttl, &command->reason);
   }
   app->callback([command, name, arguments] {
     if (command->pool.empty()) FailUsage(name, "needs POOL");
@@ -234,6 +242,7 @@ void AddBackendVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments) 
   AddOverride(root, help, arguments, OverrideCommand::Verb::kDrain, "drain",
               "Give backends no new session; the old ones go on", R"(Examples:
   sidelb-cli drain web 10.0.0.5:80
+  sidelb-cli drain web 10.0.0.5:80 --ttl 30m --reason "kernel update"
   sidelb-cli drain web --zone a --timeout 5m --on-timeout reset --wait)");
   AddOverride(root, help, arguments, OverrideCommand::Verb::kEnable, "enable",
               "Take back drain and disable", "Example:\n  sidelb-cli enable web --all");

@@ -15,7 +15,6 @@ absl::StatusOr<pb::HealthOverride> ParseHealth(const std::string& text) {
 struct HealthArguments {
   OverrideCommand command;
   std::optional<pb::HealthOverride> force;
-  std::optional<std::string> reason;
   bool is_clear = false;
 };
 
@@ -23,7 +22,8 @@ void StoreHealth(const HealthArguments& given, Arguments* arguments) {
   OverrideCommand command = given.command;
   const bool is_selected = CheckSelector(&command.selector);
   if (given.force && given.is_clear) FailUsage("health", "takes --force or --clear, not both");
-  if (given.reason && !given.force) FailUsage("--reason", "needs --force");
+  if (!command.reason.empty() && !given.force) FailUsage("--reason", "needs --force");
+  if (command.ttl && !given.force) FailUsage("--ttl", "needs --force");
   if (!command.pool.empty()) CheckName("POOL", command.pool);
   if (!given.force && !given.is_clear) {
     arguments->command = ShowHealthCommand{command.pool, command.selector};
@@ -33,7 +33,6 @@ void StoreHealth(const HealthArguments& given, Arguments* arguments) {
   if (!is_selected) FailUsage("health", "needs ADDR, --zone, --group, --tag or --all");
   command.verb = OverrideCommand::Verb::kHealth;
   if (given.force) command.health = *given.force;
-  if (given.reason) command.reason = *given.reason;
   arguments->command = command;
 }
 
@@ -45,12 +44,12 @@ void AddHealthVerb(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
       "health [POOL] [ADDR...|--zone ZONE|--group GROUP|--tag KEY=VALUE|--all]\n"
       "       sidelb-cli health POOL ADDR...|--zone ZONE|... --force healthy|unhealthy\n"
       "       sidelb-cli health POOL ADDR...|--zone ZONE|... --clear",
-      R"(A forced health stands over what probes and ejection say, until --clear. It is not the admin
+      R"(A forced health stands over what probes and ejection say, until --clear or --ttl. It is not the admin
 state: a drained backend stays drained.
 
 Examples:
   sidelb-cli health web
-  sidelb-cli health web 10.0.0.5:80 --force unhealthy --reason "disk slow"
+  sidelb-cli health web 10.0.0.5:80 --force unhealthy --ttl 10m --reason "disk slow"
   sidelb-cli health web --all --clear)");
   const auto given = std::make_shared<HealthArguments>();
   AddPositional(app, "POOL", &given->command.pool, "The pool");
@@ -60,7 +59,7 @@ Examples:
   app->add_flag("--all", given->command.selector.is_all, "All backends of the pool");
   AddParsed(app, "--force", "HEALTH", "healthy or unhealthy, whatever probes say", ParseHealth,
             StoreTo(&given->force));
-  AddParsed(app, "--reason", "TEXT", "Why, shown by describe", AsText, StoreTo(&given->reason));
+  AddOverrideOptions(app, &given->command.ttl, &given->command.reason);
   app->add_flag("--clear", given->is_clear, "Let probes decide again");
   app->callback([given, arguments] { StoreHealth(*given, arguments); });
 }

@@ -9,17 +9,19 @@ constexpr absl::Duration kShortestInterval = absl::Milliseconds(100);
 
 absl::StatusOr<WaitCommand::Target> ParseTarget(const std::string& text) {
   if (text == "healthy") return WaitCommand::Target::kHealthy;
+  if (text == "drained") return WaitCommand::Target::kDrained;
   if (text == "applied") return WaitCommand::Target::kApplied;
   return absl::InvalidArgumentError(
-      fmt::format("\"{}\" is not allowed; allowed: healthy, applied", text));
+      fmt::format("\"{}\" is not allowed; allowed: healthy, drained, applied", text));
 }
 
 absl::StatusOr<pb::ObjectKind> ParseKind(const std::string& text) {
   if (text == "listener") return pb::OBJECT_KIND_LISTENER;
   if (text == "pool") return pb::OBJECT_KIND_POOL;
   if (text == "backend") return pb::OBJECT_KIND_BACKEND;
+  if (text == "lease") return pb::OBJECT_KIND_LEASE;
   return absl::InvalidArgumentError(
-      fmt::format("\"{}\" is not allowed; allowed: listener, pool, backend", text));
+      fmt::format("\"{}\" is not allowed; allowed: listener, pool, backend, lease", text));
 }
 
 absl::StatusOr<pb::View> ParseView(const std::string& text) {
@@ -47,11 +49,12 @@ absl::StatusOr<absl::Duration> ParseInterval(const std::string& text) {
 
 void AddWait(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
   CLI::App* app = AddVerb(
-      root, help, "wait", "Wait until backends are healthy, or a change applied",
-      "wait POOL [ADDR...] --for healthy [--timeout 30s]\n"
+      root, help, "wait", "Wait until backends are healthy or drained, or a change applied",
+      "wait POOL [ADDR...] --for healthy|drained [--timeout 30s]\n"
       "       sidelb-cli wait --for applied [--revision N] [--timeout 30s]",
       R"(healthy: every backend that is named, or every one of the pool, is serving and its probes say
 healthy. A backend that is named may still have to come.
+drained: no backend that is named, or that is draining, disabled or removed, has a session left.
 applied: every thread that carries traffic uses the revision, by default the daemon's
 current one.
 
@@ -65,7 +68,8 @@ Examples:
   const auto target = std::make_shared<std::optional<WaitCommand::Target>>();
   AddPositional(app, "POOL", &command->pool, "The pool");
   AddPositional(app, "ADDR", &command->addresses, "Only these; all of the pool by default");
-  AddParsed(app, "--for", "WHAT", "healthy or applied", ParseTarget, StoreTo(target.get()));
+  AddParsed(app, "--for", "WHAT", "healthy, drained or applied", ParseTarget,
+            StoreTo(target.get()));
   AddParsed(
       app, "--revision", "N", "applied: the revision to wait for",
       [](const std::string& text) { return ParseNumber(text, 0, UINT64_MAX); },
@@ -73,10 +77,10 @@ Examples:
   AddParsed(app, "--timeout", "DURATION", "How long to wait, 30s", ParseDuration,
             [command](absl::Duration timeout) { command->timeout = timeout; });
   app->callback([command, target, arguments] {
-    if (!*target) FailUsage("wait", "needs --for healthy or --for applied");
+    if (!*target) FailUsage("wait", "needs --for healthy, --for drained or --for applied");
     command->target = **target;
-    if (command->target == WaitCommand::Target::kHealthy) {
-      if (command->pool.empty()) FailUsage("wait --for healthy", "needs POOL");
+    if (command->target != WaitCommand::Target::kApplied) {
+      if (command->pool.empty()) FailUsage("wait", "needs POOL");
       if (command->revision) FailUsage("--revision", "belongs to --for applied");
     } else if (!command->addresses.empty()) {
       FailUsage(command->addresses.front(), "does not belong to --for applied");
@@ -106,8 +110,9 @@ Examples:
   sidelb-cli watch -o jsonl --resume 6fd1c2a3/9021)");
   const auto command = std::make_shared<WatchCommand>();
   AddPositional(app, "POOL", &command->pools, "Only these, with their listeners and backends");
-  AddParsedList(app, "--kind", "KIND", "listener, pool or backend; may be given several times",
-                ParseKind, [command](pb::ObjectKind kind) { command->kinds.push_back(kind); });
+  AddParsedList(app, "--kind", "KIND",
+                "listener, pool, backend or lease; may be given several times", ParseKind,
+                [command](pb::ObjectKind kind) { command->kinds.push_back(kind); });
   AddParsed(app, "--view", "VIEW", "full (the default), or config: without health and other status",
             ParseView, [command](pb::View view) { command->view = view; });
   AddParsed(app, "--resume", "TOKEN", "Only what came after it; a snapshot if that is not kept",

@@ -25,12 +25,17 @@ absl::Status RevisionMismatch(std::string_view path, uint64_t expected, uint64_t
 
 }  // namespace
 
-absl::StatusOr<Change> ApplyBatch(const DesiredState& state, const ApplyRequest& request) {
-  return Batch(state, request).Run();
+absl::StatusOr<Change> ApplyBatch(const DesiredState& state, const ApplyRequest& request,
+                                  absl::Time now) {
+  return Batch(state, request, now).Run();
 }
 
-Batch::Batch(const DesiredState& state, const ApplyRequest& request)
-    : before_(state), request_(request), revision_(state.revision + 1), next_(change_.next) {
+Batch::Batch(const DesiredState& state, const ApplyRequest& request, absl::Time now)
+    : before_(state),
+      request_(request),
+      now_(now),
+      revision_(state.revision + 1),
+      next_(change_.next) {
   next_ = state;
 }
 
@@ -53,12 +58,16 @@ absl::StatusOr<Change> Batch::Run() {
   }
   if (auto status = CheckListenerAddresses(); !status.ok()) return status;
   if (auto status = CheckCount(); !status.ok()) return status;
+  Finish();
+  return std::move(change_);
+}
+
+void Batch::Finish() {
   if (warnings_ > kMaxWarnings) {
     change_.warnings.push_back(fmt::format("and {} more warnings", warnings_ - kMaxWarnings));
   }
   change_.has_changed = !change_.listeners.empty() || !change_.pools.empty();
   if (change_.has_changed) next_.revision = revision_;
-  return std::move(change_);
 }
 
 absl::Status Batch::RunOp(const Op& op) {

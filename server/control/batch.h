@@ -36,9 +36,25 @@ struct Change {
   std::set<BackendKey> leaving;
   // Short words of what was done, for the log: "web: +2 -1 backends".
   std::vector<std::string> summary;
+  // For the answer; whoever knows what is observed fills it in (guard.h).
+  std::vector<PoolImpact> impacts;
 };
 
+// How long the override of a backend that left is kept for its return.
+inline constexpr absl::Duration kKeepAbsentOverrides = absl::Minutes(10);
+
 // Errors: as control-api.md lists for Apply; nothing has changed then.
-absl::StatusOr<Change> ApplyBatch(const DesiredState& state, const ApplyRequest& request);
+absl::StatusOr<Change> ApplyBatch(const DesiredState& state, const ApplyRequest& request,
+                                  absl::Time now);
+
+// What a lease does to the claims of its owner.
+enum class LeaseEffect : uint8_t { kDrain, kRemove, kKeep, kTakeBack };
+Change ApplyLease(const DesiredState& state, const std::string& owner, LeaseEffect effect,
+                  absl::Time now);
+
+// Takes back the overrides whose time is over.
+Change ExpireOverrides(const DesiredState& state, absl::Time now);
+// When the next one's is; InfiniteFuture() when none expires. Reads all backends.
+absl::Time NextExpiry(const DesiredState& state);
 
 }  // namespace sidelb::control

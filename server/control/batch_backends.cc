@@ -69,7 +69,11 @@ absl::Status Batch::Do(const RemoveBackends& op) {
     if (!status.ok()) return status;
   }
   for (const Address& address : op.addresses) {
-    Drop(op.pool, address, op.any_owner, op.drain, /*warns=*/true);
+    const auto is_dropped = [&](const Claim& claim) {
+      return op.any_owner || claim.owner == request_.owner;
+    };
+    // Who names a backend to be removed means all of it.
+    DropClaims(op.pool, address, is_dropped, op.drain, /*warns=*/true, Forget::kOverride);
   }
   if (result().removed > 0) {
     Summarize(fmt::format("pool {}: {} removed", op.pool, result().removed));
@@ -92,7 +96,8 @@ absl::Status Batch::Do(const ReplaceBackends& op) {
   for (const Address& address : unwanted) {
     auto status = CheckTarget(op.pool, address, path + ".backends");
     if (!status.ok()) return status;
-    Drop(op.pool, address, /*any_owner=*/false, std::nullopt, /*warns=*/true);
+    const auto is_mine = [&](const Claim& claim) { return claim.owner == request_.owner; };
+    DropClaims(op.pool, address, is_mine, std::nullopt, /*warns=*/true, Forget::kNothing);
   }
   for (const BackendSpec& spec : op.backends) Upsert(op.pool, spec);
   const OpResult& did = result();
@@ -111,12 +116,13 @@ void Batch::Upsert(const std::string& pool, const BackendSpec& spec) {
     object.address = spec.address;
     ++next_.backend_count;
     ++result().added;
+    TakeOverrideBack(&object);
   } else {
     object = *old;
   }
   auto claim = std::find_if(object.claims.begin(), object.claims.end(),
                             [&](const Claim& c) { return c.owner == request_.owner; });
-  if (claim != object.claims.end() && claim->spec == spec) {
+  if (claim != object.claims.end() && claim->spec == spec && !claim->lease_expired) {
     ++result().unchanged;
     NoteLeaving(object);
     return;
@@ -129,6 +135,7 @@ void Batch::Upsert(const std::string& pool, const BackendSpec& spec) {
   } else {
     claim->spec = spec;
     claim->revision = revision_;
+    claim->lease_expired = claim->lease_drains = false;  // who puts it again means it
   }
   if (old != nullptr) ++result().updated;
   change_.removals.erase({pool, spec.address});
@@ -156,14 +163,6 @@ void Batch::NoteLeaving(const BackendObject& backend) {
   }
 }
 
-// Drops the caller's claim, or all of them.
-void Batch::Drop(const std::string& pool, const Address& address, bool any_owner,
-                 const std::optional<DrainSpec>& drain, bool warns) {
-  DropClaims(
-      pool, address, [&](const Claim& c) { return any_owner || c.owner == request_.owner; }, drain,
-      warns);
-}
-
 // With a domain that a pool does not follow any more go its claims; nobody else could drop them.
 void Batch::DropRingDomains(const PoolSpec& old_spec, const PoolSpec& spec) {
   std::set<std::string> owners;
@@ -179,7 +178,7 @@ void Batch::DropRingDomains(const PoolSpec& old_spec, const PoolSpec& spec) {
   }
   const OpResult of_pool = result();  // counts the pool, not what goes with it
   for (const Address& address : addresses) {
-    DropClaims(spec.name, address, is_dropped, std::nullopt, /*warns=*/false);
+    DropClaims(spec.name, address, is_dropped, std::nullopt, /*warns=*/false, Forget::kNothing);
   }
   result() = of_pool;
   for (const std::string& owner : owners) {
@@ -189,7 +188,7 @@ void Batch::DropRingDomains(const PoolSpec& old_spec, const PoolSpec& spec) {
 
 void Batch::DropClaims(const std::string& pool, const Address& address,
                        const std::function<bool(const Claim&)>& is_dropped,
-                       const std::optional<DrainSpec>& drain, bool warns) {
+                       const std::optional<DrainSpec>& drain, bool warns, Forget forget) {
   const BackendObject* old = next_.FindBackend(pool, address);
   if (old == nullptr) {
     change_.leaving.emplace(pool, address);  // its sessions may still drain
@@ -218,7 +217,31 @@ void Batch::DropClaims(const std::string& pool, const Address& address,
   change_.leaving.emplace(pool, address);
   change_.backends.emplace(pool, address);
   TouchPool(pool);
+  if (forget == Forget::kNothing && old->override.has_value()) KeepOverride(*old);
   next_.MutablePool(pool).backends.erase(address);
+}
+
+void Batch::KeepOverride(const BackendObject& gone) {
+  constexpr size_t kMost = 4'096;  // of one pool
+  auto& absent = next_.MutablePool(gone.pool).absent;
+  absl::erase_if(absent, [this](const auto& entry) { return entry.second.until <= now_; });
+  if (absent.size() >= kMost) return;
+  const absl::Time until = std::min(now_ + kKeepAbsentOverrides,
+                                    gone.override->expire_time.value_or(absl::InfiniteFuture()));
+  absent[gone.address] = {.override = *gone.override, .until = until};
+}
+
+// A backend that comes back soon meets the override that it left with.
+void Batch::TakeOverrideBack(BackendObject* object) {
+  const auto& absent = next_.FindPool(object->pool)->absent;
+  const auto found = absent.find(object->address);
+  if (found == absent.end()) return;
+  if (found->second.until > now_) {
+    object->override = found->second.override;
+    Warn(fmt::format("{}/{}: comes back under the override of {}; see describe", object->pool,
+                     object->address.ToString(), object->override->set_by));
+  }
+  next_.MutablePool(object->pool).absent.erase(object->address);
 }
 
 // What an override op says, apart from what it selects.
@@ -244,6 +267,11 @@ absl::Status Batch::CheckOverride(const SetOverride& op, const std::string& path
       return BadField(path + ".override.drain", "set; allowed: only with admin_state DRAINING");
     }
     auto status = ValidateDrain(*wanted.drain, path + ".override.drain");
+    if (!status.ok()) return status;
+  }
+  if (wanted.ttl.has_value()) {
+    if (!sets) return BadField(path + ".override.ttl", "set; allowed: only with what it is for");
+    auto status = ValidateOverrideTtl(*wanted.ttl, path + ".override.ttl");
     if (!status.ok()) return status;
   }
   return ValidateText(wanted.reason, path + ".override.reason");
@@ -283,7 +311,7 @@ absl::StatusOr<std::vector<const BackendObject*>> Batch::Select(const SetOverrid
 }
 
 // What becomes of the override of `backend`: clears act first, then what is set; the rest stays.
-Override Batch::Merged(const SetOverride& op, const BackendObject& backend) const {
+Override Batch::Merged(const SetOverride& op, const BackendObject& backend) {
   const Override& wanted = op.override;
   Override merged = op.clear ? Override{} : backend.override.value_or(Override{});
   if (op.clear_admin_state) {
@@ -301,8 +329,27 @@ Override Batch::Merged(const SetOverride& op, const BackendObject& backend) cons
   if (wanted.admin_state || wanted.weight || wanted.health) {
     if (!wanted.reason.empty()) merged.reason = wanted.reason;
     merged.set_by = request_.owner;
+    SetExpiry(wanted, backend, &merged);
   }
   return merged;
+}
+
+// An override has one time to live: that of who set a part of it last.
+void Batch::SetExpiry(const Override& wanted, const BackendObject& backend, Override* merged) {
+  const std::optional<absl::Time> old_end = merged->expire_time;
+  const bool is_alone =
+      merged->admin_state.has_value() + merged->health.has_value() + merged->weight.has_value() ==
+      wanted.admin_state.has_value() + wanted.health.has_value() + wanted.weight.has_value();
+  merged->ttl.reset();
+  merged->expire_time.reset();
+  if (wanted.ttl.value_or(absl::ZeroDuration()) > absl::ZeroDuration()) {
+    merged->ttl = wanted.ttl;
+    merged->expire_time = now_ + *wanted.ttl;
+  }
+  if (is_alone || old_end == merged->expire_time) return;
+  Warn(fmt::format("{}/{}: {} for all parts of its override", backend.pool,
+                   backend.address.ToString(),
+                   merged->expire_time.has_value() ? "the new ttl counts" : "the ttl is over"));
 }
 
 absl::Status Batch::Do(const SetOverride& op) {

@@ -12,8 +12,11 @@ namespace sidelb::control {
 
 class Batch {
  public:
-  Batch(const DesiredState& state, const ApplyRequest& request);
+  Batch(const DesiredState& state, const ApplyRequest& request, absl::Time now);
   absl::StatusOr<Change> Run();
+  // batch_leases.cc
+  Change RunLease(LeaseEffect effect);
+  Change RunExpiry();
 
  private:
   absl::Status RunOp(const Op& op);
@@ -33,7 +36,8 @@ class Batch {
   absl::Status Do(const ReplaceBackends& op);
   absl::Status Do(const SetOverride& op);
   absl::Status CheckOverride(const SetOverride& op, const std::string& path) const;
-  Override Merged(const SetOverride& op, const BackendObject& backend) const;
+  Override Merged(const SetOverride& op, const BackendObject& backend);
+  void SetExpiry(const Override& wanted, const BackendObject& backend, Override* merged);
   absl::Status CheckBackends(const std::string& pool, const std::vector<BackendSpec>& backends,
                              const std::string& path);
   absl::Status CheckTarget(const std::string& pool, const Address& address,
@@ -43,11 +47,14 @@ class Batch {
   void NoteLeaving(const BackendObject& backend);
   absl::Status CheckCount() const;
   void Upsert(const std::string& pool, const BackendSpec& spec);
-  void Drop(const std::string& pool, const Address& address, bool any_owner,
-            const std::optional<DrainSpec>& drain, bool warns);
+  // What becomes of the override when the last claim goes.
+  enum class Forget : uint8_t { kOverride, kNothing };
   void DropClaims(const std::string& pool, const Address& address,
                   const std::function<bool(const Claim&)>& is_dropped,
-                  const std::optional<DrainSpec>& drain, bool warns);
+                  const std::optional<DrainSpec>& drain, bool warns, Forget forget);
+  void KeepOverride(const BackendObject& gone);
+  void TakeOverrideBack(BackendObject* object);
+  void Finish();
   void DropRingDomains(const PoolSpec& old_spec, const PoolSpec& spec);
   void PutBackend(const std::string& pool, BackendObject object);
 
@@ -64,6 +71,7 @@ class Batch {
 
   const DesiredState& before_;
   const ApplyRequest& request_;
+  const absl::Time now_;
   const uint64_t revision_;  // that the changes get
   size_t index_ = 0;         // of the present op
   Change change_;

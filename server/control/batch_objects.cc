@@ -123,7 +123,8 @@ absl::Status Batch::Do(const RemovePool& op) {
   std::vector<Address> addresses;
   for (const auto& [address, backend] : pool->backends) addresses.push_back(address);
   for (const Address& address : addresses) {
-    Drop(op.pool, address, /*any_owner=*/true, std::nullopt, /*warns=*/false);
+    const auto is_any = [](const Claim&) { return true; };
+    DropClaims(op.pool, address, is_any, std::nullopt, /*warns=*/false, Forget::kOverride);
   }
   next_.pools.erase(op.pool);
   change_.pools.insert(op.pool);

@@ -67,7 +67,7 @@ absl::Status ControlLoop::Stopping() {
 
 absl::StatusOr<std::unique_ptr<ControlLoop>> ControlLoop::Start(
     const Controller::Options& options) {
-  std::unique_ptr<ControlLoop> loop(new ControlLoop(options.event_log_bytes));
+  std::unique_ptr<ControlLoop> loop(new ControlLoop(options));
   ControlLoop* const self = loop.get();
   absl::StatusOr<std::unique_ptr<DataPlane>> data_plane = DataPlane::Start(
       {.shards = options.shards,
@@ -93,10 +93,11 @@ absl::StatusOr<std::unique_ptr<ControlLoop>> ControlLoop::Start(
   return loop;
 }
 
-ControlLoop::ControlLoop(size_t event_log_bytes)
+ControlLoop::ControlLoop(const Controller::Options& options)
     : work_(boost::asio::make_work_guard(io_)),
       timer_(io_),
-      events_(event_log_bytes),
+      leases_(options.min_lease_ttl),
+      events_(options.event_log_bytes),
       epoch_(MakeEpoch()),
       start_time_(absl::Now()),
       steady_start_(std::chrono::steady_clock::now()) {
@@ -194,16 +195,28 @@ bool ControlLoop::TryApply(const ApplyRequest& request, Controller::ApplyCallbac
     return true;
   };
   if (state_ == ServerState::kDraining) return answer(Stopping());
-  absl::StatusOr<Change> change = ApplyBatch(desired_, request);
+  const absl::Time now = Now();
+  if (auto status = HoldLease(request, now); !status.ok()) return answer(std::move(status));
+  absl::StatusOr<Change> change = ApplyBatch(desired_, request, now);
   if (!change.ok()) return answer(std::move(change).status());
   if (live_->MustWaitToBind(*change)) return false;  // PublishNext() is under way
+  const std::vector<PoolLoss> losses = ReadLosses(desired_, *change, *live_);
+  const bool is_guarded = !request.is_provider && !request.allow_mass_removal;
+  if (auto status = is_guarded ? guard_.Check(request.owner, losses, now) : absl::OkStatus();
+      !status.ok()) {
+    return answer(std::move(status));
+  }
+  change->impacts = ToImpacts(losses);
   absl::StatusOr<LiveState::Openings> openings = live_->Bind(*change);
   if (!openings.ok()) return answer(std::move(openings).status());
   if (request.validate_only) {
     return answer(ApplyResponse{.revision = desired_.revision,
                                 .results = std::move(change->results),
-                                .warnings = std::move(change->warnings)});
+                                .warnings = std::move(change->warnings),
+                                .impacts = std::move(change->impacts)});
   }
+  guard_.Note(request.owner, losses,
+              request.allow_mass_removal ? Guard::Consent::kGiven : Guard::Consent::kNone, now);
   Commit(request, *std::move(change), *std::move(openings), std::move(callback));
   return true;
 }
@@ -217,10 +230,12 @@ void ControlLoop::Commit(const ApplyRequest& request, Change change, LiveState::
   waiting.deadline = std::min(now + patience, FromWallClock(request.answer_by));
   waiting.response.results = std::move(change.results);
   waiting.response.warnings = std::move(change.warnings);
+  waiting.response.impacts = std::move(change.impacts);
   waiting.leaving = std::move(change.leaving);
   const bool has_changed = change.has_changed;
   if (has_changed) {
     live_->Commit(desired_, change, std::move(openings), now);
+    NoteExpiries(change);
     spdlog::info("revision {} by {}: {}{}", change.next.revision, request.owner,
                  fmt::join(change.summary, "; "),
                  request.comment.empty() ? "" : fmt::format(" ({})", request.comment));
@@ -239,7 +254,7 @@ void ControlLoop::Commit(const ApplyRequest& request, Change change, LiveState::
   }
   if (!has_changed) return;
   CheckReads(now);
-  WakeBy(live_->next_deadline());
+  WakeBy(std::min(live_->next_deadline(), next_expiry_.value_or(absl::InfiniteFuture())));
 }
 
 // Called again for what has to wait for sockets to be closed.
@@ -396,7 +411,9 @@ void ControlLoop::CheckReads(absl::Time now) {
 
 // When Tick() has something to do, unless an acknowledgement comes before.
 absl::Time ControlLoop::NextTick(absl::Time now) const {
-  absl::Time next = std::min(live_->next_deadline(), tracker_.next_look());
+  absl::Time next = std::min({live_->next_deadline(), tracker_.next_look(),
+                              next_expiry_.value_or(absl::InfiniteFuture())});
+  if (leases_.needs_ticks()) next = std::min(next, now + LeaseTable::kTick);
   bool is_watched = !drains_.empty();
   for (const Waiting& waiting : waiting_) {
     next = std::min(next, waiting.deadline);
@@ -432,6 +449,8 @@ void ControlLoop::WakeBy(absl::Time time) {
 void ControlLoop::Tick() {
   const absl::Time now = Now();
   ReportDrains(live_->Tick(now));
+  AdvanceLeases(now);
+  AdvanceOverrides(now);
   FollowProbes();
   PublishNext();
   RecordEvents();
@@ -524,6 +543,10 @@ Info ControlLoop::GetInfo() const {
     for (Condition& condition : provider_->GetConditions()) {
       info.conditions.push_back(std::move(condition));
     }
+  }
+  info.leases = ListLeases();
+  for (Condition& condition : leases_.GetConditions()) {
+    info.conditions.push_back(std::move(condition));
   }
   const FaultCounters faults = data_plane_->faults();
   const std::pair<const char*, uint64_t> counts[] = {{"EMFILE", faults.emfile},

@@ -26,6 +26,8 @@
 #include "server/control/controller.h"
 #include "server/control/event_log.h"
 #include "server/control/event_tracker.h"
+#include "server/control/guard.h"
+#include "server/control/lease_table.h"
 #include "server/control/live_state.h"
 
 namespace sidelb::control {
@@ -47,6 +49,7 @@ class ControlLoop {
                 Controller::StateCallback callback);
   Info GetInfo() const;
   void SetCondition(const std::string& code, const std::optional<std::string>& detail);
+  absl::StatusOr<RenewLeaseResponse> RenewLease(const RenewLeaseRequest& request);
   void AskShards(std::function<void()> callback) { data_plane_->AskShards(std::move(callback)); }
   Stats GetStats(const Filter& filter, bool reset_peaks) const;
   Subscription Subscribe(const Filter& filter, bool with_view) const;
@@ -80,7 +83,7 @@ class ControlLoop {
     std::function<void(uint64_t)> callback;
   };
 
-  explicit ControlLoop(size_t event_log_bytes);
+  explicit ControlLoop(const Controller::Options& options);
   ProviderPort MakePort();
   // Wall-clock time that no one can set: deadlines keep their length.
   absl::Time Now() const;
@@ -89,6 +92,17 @@ class ControlLoop {
   bool TryApply(const ApplyRequest& request, Controller::ApplyCallback& callback);
   void Commit(const ApplyRequest& request, Change change, LiveState::Openings openings,
               Controller::ApplyCallback callback);
+  // control_leases.cc: what comes of time alone.
+  absl::Status HoldLease(const ApplyRequest& request, absl::Time now);
+  void OnRenewal(const LeaseTable::Renewal& renewal, absl::Time now);
+  void AdvanceLeases(absl::Time now);
+  void ActOnLease(const std::string& owner, LeaseEffect effect, absl::Time now);
+  void AdvanceOverrides(absl::Time now);
+  void NoteExpiries(const Change& change);
+  void CommitOwn(Change change, std::string_view who, absl::Time now);
+  uint32_t CountClaims(std::string_view owner) const;
+  std::vector<Lease> ListLeases() const;
+
   void OnApplied(uint64_t seq, uint64_t revision, const std::vector<ListenError>& errors);
   void OnReports(std::vector<HealthReport> reports);
   void FollowProbes();
@@ -120,6 +134,9 @@ class ControlLoop {
   std::unique_ptr<HealthChecker> health_;
   bool watches_outliers_ = false;  // connects that fail have to be looked for
   DesiredState desired_;
+  LeaseTable leases_;
+  Guard guard_;
+  std::optional<absl::Time> next_expiry_;  // of an override; nullopt = not known yet
   EventLog events_;
   EventTracker tracker_{&events_};
   std::unique_ptr<Provider> provider_;  // may be null

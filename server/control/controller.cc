@@ -53,6 +53,13 @@ void Controller::SetCondition(std::string code, std::optional<std::string> detai
   });
 }
 
+void Controller::RenewLease(RenewLeaseRequest request, LeaseCallback callback) {
+  const bool posted = loop_->Post([loop = loop_.get(), request = std::move(request), callback] {
+    callback(loop->RenewLease(request));
+  });
+  if (!posted) callback(Stopped());
+}
+
 void Controller::AskShards(std::function<void(bool)> callback) {
   const bool posted = loop_->Post(
       [loop = loop_.get(), callback] { loop->AskShards([callback] { callback(true); }); });

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/control/event_log.h"
+#include "server/control/lease_table.h"
 #include "server/control/model.h"
 #include "server/control/provider.h"
 #include "server/control/stats.h"
@@ -29,6 +30,7 @@ class Controller {
     size_t shards = 1;
     uint64_t max_connections = 0;  // 0 = from RLIMIT_NOFILE
     size_t event_log_bytes = EventLog::kMaxBytes;
+    absl::Duration min_lease_ttl = LeaseTable::kMinTtl;
     MakeProvider make_provider = nullptr;  // of backends besides the API; null = none
   };
   using ApplyCallback = std::function<void(absl::StatusOr<ApplyResponse>)>;
@@ -36,6 +38,7 @@ class Controller {
   using StatsCallback = std::function<void(absl::StatusOr<Stats>)>;
   using SubscribeCallback = std::function<void(std::optional<Subscription>)>;
   using InfoCallback = std::function<void(Info)>;
+  using LeaseCallback = std::function<void(absl::StatusOr<RenewLeaseResponse>)>;
 
   // Starts the shards and the control thread.
   static absl::StatusOr<std::unique_ptr<Controller>> Start(const Options& options);
@@ -56,6 +59,9 @@ class Controller {
   // A condition of the daemon around the control plane, shown by GetInfo from now on; without
   // `detail` it is over.
   void SetCondition(std::string code, std::optional<std::string> detail);
+
+  // An owner's promise to go on: creates, renews, takes over or releases its lease.
+  void RenewLease(RenewLeaseRequest request, LeaseCallback callback);
 
   // Calls back with true once every shard has answered. After Stop() with false, on the calling
   // thread; a call that Stop() interrupts is dropped.

@@ -38,10 +38,15 @@ int OwnerRank(std::string_view owner) {
 
 void Merge(BackendObject* backend) {
   std::sort(backend->claims.begin(), backend->claims.end(), [](const Claim& a, const Claim& b) {
+    if (a.lease_drains != b.lease_drains) return b.lease_drains;
     const int rank_a = OwnerRank(a.owner), rank_b = OwnerRank(b.owner);
     return rank_a != rank_b ? rank_a < rank_b : a.order < b.order;
   });
   backend->effective = backend->claims.front().spec;
+  if (backend->claims.front().lease_drains &&
+      EffectiveAdminState(backend->effective) == AdminState::kEnabled) {
+    backend->effective.admin_state = AdminState::kDraining;
+  }
   backend->oldest_claim =
       std::min_element(backend->claims.begin(), backend->claims.end(), [](auto& a, auto& b) {
         return a.order < b.order;

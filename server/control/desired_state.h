@@ -17,10 +17,19 @@
 
 namespace sidelb::control {
 
+// The override of a backend that lost its last claim, for when it comes back soon: a refresh that
+// leaves an address out once must not undo a drain.
+struct AbsentOverride {
+  Override override;
+  absl::Time until;
+  friend bool operator==(const AbsentOverride&, const AbsentOverride&) = default;
+};
+
 // One pool with its backends, those with at least one claim.
 struct DesiredPool {
   std::shared_ptr<const PoolObject> object;
   absl::btree_map<Address, std::shared_ptr<const BackendObject>> backends;
+  absl::btree_map<Address, AbsentOverride> absent;  // of no backend of `backends`
 };
 
 class DesiredState {
@@ -44,6 +53,7 @@ class DesiredState {
 };
 
 // What the claims and the override of a backend come to. REQUIRES: at least one claim; sorts them.
+// Claims that a lapsed lease drains stand behind all others; with no other, the backend drains.
 void Merge(BackendObject* backend);
 // The order of precedence: api 0, xds 1, static 2, ring 3.
 int OwnerRank(std::string_view owner);

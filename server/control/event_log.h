@@ -1,5 +1,5 @@
-// EventLog: everything that happened to listeners, pools and backends, in order, for watches to
-// follow. There is one log; a watch is a position in it and costs no queue.
+// EventLog: everything that happened to listeners, pools, backends and leases, in order, for
+// watches to follow. There is one log; a watch is a position in it and costs no queue.
 //
 // Bounds: it keeps kMaxBytes of events (an estimate of the memory that they alone hold), and
 // whatever their size, twice as many events as there are objects: one change of everything must not
@@ -40,9 +40,14 @@ struct BackendEvent {
   StateView::BackendEntry after;
 };
 
+struct LeaseEvent {
+  std::shared_ptr<const Lease> before;
+  std::shared_ptr<const Lease> after;
+};
+
 struct Event {
   uint64_t position = 0;
-  std::variant<ListenerEvent, PoolEvent, BackendEvent> what;
+  std::variant<ListenerEvent, PoolEvent, BackendEvent, LeaseEvent> what;
 };
 
 // What happened at one moment: the events of one Apply, or changes that were observed together.

@@ -72,7 +72,7 @@ void EventTracker::Record(const DesiredState& desired, LiveState& live, const st
   for (const std::string& name : touched.pools) LookAtPool(desired, live, name);
   // A pool is there before its backends, and goes after them.
   std::vector<Event> events = std::exchange(pools_put_, {});
-  for (std::vector<Event>* more : {&events_, &pools_removed_}) {
+  for (std::vector<Event>* more : {&events_, &pools_removed_, &leases_}) {
     std::move(more->begin(), more->end(), std::back_inserter(events));
     more->clear();
   }
@@ -80,6 +80,14 @@ void EventTracker::Record(const DesiredState& desired, LiveState& live, const st
   log_->Append(
       {.events = std::move(events), .revision = desired.revision, .actor = actor, .time = now},
       object_count());
+}
+
+void EventTracker::NoteLease(std::optional<Lease> before, std::optional<Lease> after) {
+  const auto share = [](std::optional<Lease> lease) -> std::shared_ptr<const Lease> {
+    return lease.has_value() ? std::make_shared<const Lease>(*std::move(lease)) : nullptr;
+  };
+  leases_.push_back(
+      {.what = LeaseEvent{.before = share(std::move(before)), .after = share(std::move(after))}});
 }
 
 void EventTracker::LookAtListener(const DesiredState& desired, const LiveState& live,

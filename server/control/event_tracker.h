@@ -35,6 +35,9 @@ class EventTracker {
   void Record(const DesiredState& desired, LiveState& live, const std::string& actor,
               absl::Time now);
 
+  // A lease became `after`; the next Record() tells it.
+  void NoteLease(std::optional<Lease> before, std::optional<Lease> after);
+
   // When Record() should be called for what was held back; InfiniteFuture() when there is nothing.
   absl::Time next_look() const;
 
@@ -90,6 +93,7 @@ class EventTracker {
   std::vector<Event> events_;
   std::vector<Event> pools_put_;
   std::vector<Event> pools_removed_;
+  std::vector<Event> leases_;
 };
 
 }  // namespace sidelb::control

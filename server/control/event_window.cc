@@ -31,12 +31,20 @@ Side BackendSide(const BackendObject* object, BackendState state, const ObjectFi
   return SideOf(object, filter, state);
 }
 
+// Leases are no configuration: neither in its view nor in its digest.
+Side LeaseSide(const Lease* lease, const ObjectFilter& filter, bool is_config_only) {
+  return {.is_there = lease != nullptr && !is_config_only && filter.Allows(*lease)};
+}
+
 Side Before(const Event& event, const ObjectFilter& filter, bool is_config_only) {
   if (const auto* listener = std::get_if<ListenerEvent>(&event.what)) {
     return SideOf(listener->before.get(), filter);
   }
   if (const auto* pool = std::get_if<PoolEvent>(&event.what)) {
     return SideOf(pool->before.get(), filter);
+  }
+  if (const auto* lease = std::get_if<LeaseEvent>(&event.what)) {
+    return LeaseSide(lease->before.get(), filter, is_config_only);
   }
   const auto& backend = std::get<BackendEvent>(event.what);
   return BackendSide(backend.before.get(), backend.state_before, filter, is_config_only);
@@ -48,6 +56,9 @@ Side After(const Event& event, const ObjectFilter& filter, bool is_config_only) 
   }
   if (const auto* pool = std::get_if<PoolEvent>(&event.what)) {
     return SideOf(pool->after.object.get(), filter);
+  }
+  if (const auto* lease = std::get_if<LeaseEvent>(&event.what)) {
+    return LeaseSide(lease->after.get(), filter, is_config_only);
   }
   const auto& backend = std::get<BackendEvent>(event.what);
   return BackendSide(backend.after.object.get(), backend.after.status.state, filter,
@@ -66,6 +77,9 @@ ObjectKey KeyOf(const Event& event) {
   if (const auto* pool = std::get_if<PoolEvent>(&event.what)) {
     const auto& object = pool->after.object ? pool->after.object : pool->before;
     return {kind, object->spec.name, Address()};
+  }
+  if (const auto* lease = std::get_if<LeaseEvent>(&event.what)) {
+    return {kind, (lease->after ? lease->after : lease->before)->owner, Address()};
   }
   const auto& backend = std::get<BackendEvent>(event.what);
   const auto& object = backend.after.object ? backend.after.object : backend.before;

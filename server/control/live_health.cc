@@ -84,6 +84,13 @@ HealthReason ReasonOf(const BackendObject& object, const LiveBackend& live) {
     return HealthReason::kOverride;
   }
   if (live.is_ejected) return HealthReason::kPassive;
+  // Not sick, but taken out by its owner, or because its owner is silent.
+  if (live.health != Health::kUnhealthy && !object.claims.empty() &&
+      EffectiveAdminState(object.effective) != AdminState::kEnabled &&
+      !(object.override.has_value() && object.override->admin_state.has_value())) {
+    return object.claims.front().lease_drains ? HealthReason::kOwnerExpired
+                                              : HealthReason::kOwnerDrain;
+  }
   if (live.probe_id == 0) return HealthReason::kNotChecked;
   if (!live.report.has_value()) return HealthReason::kInitial;
   switch (live.report->reason) {

@@ -318,6 +318,7 @@ struct Claim {
   uint64_t revision = 0;
   uint64_t order = 0;  // grows; the oldest claim of a rank wins
   bool lease_expired = false;
+  bool lease_drains = false;  // with lease_expired: stands behind all others, and drains
 };
 struct BackendObject {
   std::string pool;
@@ -415,7 +416,7 @@ struct StateView {
 struct Filter {
   std::vector<std::string> pools;
   std::vector<std::string> listeners;
-  bool with_listeners = true, with_pools = true, with_backends = true;
+  bool with_listeners = true, with_pools = true, with_backends = true, with_leases = true;
   std::optional<Selector> backends;
   std::vector<BackendState> states;
 };

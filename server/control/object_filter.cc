@@ -16,13 +16,20 @@ ObjectFilter::ObjectFilter(Filter filter) : filter_(std::move(filter)) {
     if (IsEmpty(*filter_.backends)) filter_.backends.reset();
   }
   is_all_ = filter_.with_listeners && filter_.with_pools && filter_.with_backends &&
-            pools_.empty() && listeners_.empty() && addresses_.empty() && filter_.states.empty() &&
-            (!filter_.backends.has_value() || filter_.backends->all);
+            filter_.with_leases && pools_.empty() && listeners_.empty() && addresses_.empty() &&
+            filter_.states.empty() && (!filter_.backends.has_value() || filter_.backends->all);
 }
 
 bool ObjectFilter::Allows(const ListenerObject& listener) const {
   return filter_.with_listeners && AllowsPool(listener.spec.pool) &&
          (listeners_.empty() || listeners_.contains(listener.spec.name));
+}
+
+bool ObjectFilter::Allows(const Lease& lease) const {
+  if (!filter_.with_leases || !pools_.empty() || !listeners_.empty()) return false;
+  if (!addresses_.empty() || !filter_.states.empty()) return false;
+  return !filter_.backends.has_value() || filter_.backends->all ||
+         filter_.backends->owner == lease.owner;
 }
 
 bool ObjectFilter::Allows(const BackendObject& backend, BackendState state) const {

@@ -20,6 +20,8 @@ class ObjectFilter {
     return filter_.with_pools && AllowsPool(pool.spec.name);
   }
   bool Allows(const BackendObject& backend, BackendState state) const;
+  // A lease belongs to no pool: a filter by pools or listeners selects none.
+  bool Allows(const Lease& lease) const;
 
   // Whether objects of this pool, or that lead to it, can be selected.
   bool AllowsPool(const std::string& name) const { return pools_.empty() || pools_.contains(name); }

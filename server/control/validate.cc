@@ -66,9 +66,13 @@ absl::Status ValidateName(std::string_view name, std::string_view path) {
 }
 
 absl::Status ValidateOwner(const ApplyRequest& request) {
-  std::string_view owner = request.owner;
+  const bool is_built_in = !request.owner.starts_with("api:") && request.is_provider;
+  return is_built_in ? absl::OkStatus() : ValidateApiOwner(request.owner);
+}
+
+absl::Status ValidateApiOwner(std::string_view whole) {
+  std::string_view owner = whole;
   if (!owner.starts_with("api:")) {
-    if (request.is_provider) return absl::OkStatus();
     if (owner == "static" || owner.starts_with("ring:") || owner.starts_with("xds:")) {
       return MakeError(
           absl::StatusCode::kFailedPrecondition,
@@ -84,7 +88,7 @@ absl::Status ValidateOwner(const ApplyRequest& request) {
   if (owner.empty() || owner.size() > 63 || !good) {
     return BadField("owner", fmt::format("'{}'; allowed: api: and 1 to 63 of a-z, A-Z, 0-9, "
                                          "- . _ and /",
-                                         request.owner));
+                                         whole));
   }
   return absl::OkStatus();
 }
@@ -286,6 +290,14 @@ absl::Status ValidatePool(const PoolSpec& spec, const std::string& path) {
 
 absl::Status ValidateDrain(const DrainSpec& drain, const std::string& path) {
   return ValidateDuration(drain.timeout, true, path + ".timeout");
+}
+
+absl::Status ValidateOverrideTtl(absl::Duration ttl, std::string_view path) {
+  constexpr absl::Duration kLeast = absl::Milliseconds(100), kMost = absl::Hours(24 * 365);
+  if (ttl == absl::ZeroDuration() || (ttl >= kLeast && ttl <= kMost)) return absl::OkStatus();
+  return BadField(
+      path, fmt::format("{}; allowed: {} to {}, or 0s for without end", absl::FormatDuration(ttl),
+                        absl::FormatDuration(kLeast), absl::FormatDuration(kMost)));
 }
 
 absl::Status ValidateWeight(uint32_t weight, std::string_view path) {

@@ -18,6 +18,8 @@ namespace sidelb::control {
 absl::Status ValidateText(std::string_view text, std::string_view path);
 absl::Status ValidateName(std::string_view name, std::string_view path);
 absl::Status ValidateOwner(const ApplyRequest& request);
+// api:NAME, who may hold a lease.
+absl::Status ValidateApiOwner(std::string_view owner);
 absl::Status ValidateListener(const ListenerSpec& spec, const std::string& path);
 absl::Status ValidatePool(const PoolSpec& spec, const std::string& path);
 // A host name: labels of letters, digits, - and _; never an address. Empty when it is good, else
@@ -29,6 +31,8 @@ absl::Status ValidateHealthCheck(const HealthCheckSpec& spec, const std::string&
 absl::Status ValidateBackend(const BackendSpec& spec, const std::string& path);
 absl::Status ValidateAttributes(const BackendSpec& spec, const std::string& path);  // no address
 absl::Status ValidateDrain(const DrainSpec& drain, const std::string& path);
+// 0 s = without end.
+absl::Status ValidateOverrideTtl(absl::Duration ttl, std::string_view path);
 absl::Status ValidateWeight(uint32_t weight, std::string_view path);
 absl::Status ValidateSelector(const Selector& selector, const std::string& path);
 

@@ -162,10 +162,29 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ControlService::Watch(
   return watches_.Start(context, request);
 }
 
-grpc::ServerUnaryReactor* ControlService::RenewLease(grpc::CallbackServerContext* context,
-                                                     const pb::RenewLeaseRequest*,
-                                                     pb::RenewLeaseResponse*) {
-  return Refuse(context, "RenewLease");
+grpc::ServerUnaryReactor* ControlService::RenewLease(grpc::CallbackServerContext*,
+                                                     const pb::RenewLeaseRequest* request,
+                                                     pb::RenewLeaseResponse* response) {
+  const auto call = calls_.Start();
+  if (call->is_claimed()) return call.get();  // stopping
+  const auto refuse = [&call](const absl::Status& status) {
+    if (call->Claim()) call->Finish(ToGrpcStatus(status));
+    return call.get();
+  };
+  if (const absl::Status status = CheckWrite(*request); !status.ok()) return refuse(status);
+  absl::StatusOr<control::RenewLeaseRequest> model = FromProto(*request);
+  if (!model.ok()) return refuse(model.status());
+  controller_->RenewLease(
+      *std::move(model),
+      [this, call, response](absl::StatusOr<control::RenewLeaseResponse> result) {
+        if (!call->Claim()) return;
+        if (result.ok()) {
+          *response = ToProto(*result);
+          response->set_epoch(identity_.epoch);
+        }
+        call->Finish(ToGrpcStatus(result.status()));
+      });
+  return call.get();
 }
 
 grpc::ServerUnaryReactor* ControlService::GetStats(grpc::CallbackServerContext*,

@@ -154,7 +154,8 @@ control::Op OpFromProto(const pb::Op& proto, const FieldPath& path, FirstError* 
 void SetKinds(const pb::Filter& proto, const FieldPath& path, control::Filter* filter,
               FirstError* error) {
   if (proto.kinds().empty()) return;
-  filter->with_listeners = filter->with_pools = filter->with_backends = false;
+  filter->with_listeners = filter->with_pools = false;
+  filter->with_backends = filter->with_leases = false;
   for (int i = 0; i < proto.kinds_size(); ++i) {
     const FieldPath kind = path.Field("kinds", i);
     switch (proto.kinds(i)) {
@@ -168,8 +169,7 @@ void SetKinds(const pb::Filter& proto, const FieldPath& path, control::Filter* f
         filter->with_backends = true;
         break;
       case pb::OBJECT_KIND_LEASE:
-        error->Add(
-            CapabilityError(kind.ToString(), "OBJECT_KIND_LEASE is not supported by this version"));
+        filter->with_leases = true;
         break;
       default:
         error->Add(
@@ -228,6 +228,24 @@ absl::StatusOr<control::ApplyRequest> FromProto(const pb::ApplyRequest& request)
     model.wait_timeout = error.Take(FromProto(request.wait_timeout(), root.Field("wait_timeout")));
   }
   model.comment = request.comment();
+  model.allow_mass_removal = request.allow_mass_removal();
+  model.holder = request.holder();
+  return error.Result(std::move(model));
+}
+
+absl::StatusOr<control::RenewLeaseRequest> FromProto(const pb::RenewLeaseRequest& request) {
+  const FieldPath root;
+  FirstError error;
+  control::RenewLeaseRequest model;
+  model.owner = request.owner().empty() ? std::string(kDefaultOwner) : request.owner();
+  model.holder = request.holder();
+  if (request.has_ttl()) model.ttl = error.Take(FromProto(request.ttl(), root.Field("ttl")));
+  if (request.has_grace()) {
+    model.grace = error.Take(FromProto(request.grace(), root.Field("grace")));
+  }
+  model.on_expiry = error.Take(FromProto(request.on_expiry(), root.Field("on_expiry")));
+  model.take_over = request.take_over();
+  model.release = request.release();
   return error.Result(std::move(model));
 }
 

@@ -23,6 +23,7 @@ struct StateQuery {
   size_t page_size = 0;         // 1..2000
   uint64_t min_revision = 0;
 };
+absl::StatusOr<control::RenewLeaseRequest> FromProto(const pb::RenewLeaseRequest& request);
 absl::StatusOr<StateQuery> FromProto(const pb::GetStateRequest& request);
 
 // How GetStats is asked.

@@ -210,6 +210,7 @@ absl::StatusOr<control::Override> FromProto(const pb::Override& proto, const Fie
   override.health = error.Take(FromProto(proto.health(), path.Field("health")));
   if (proto.has_weight()) override.weight = proto.weight();
   if (proto.has_drain()) override.drain = error.Take(FromProto(proto.drain(), path.Field("drain")));
+  if (proto.has_ttl()) override.ttl = error.Take(FromProto(proto.ttl(), path.Field("ttl")));
   override.reason = proto.reason();
   return error.Result(std::move(override));
 }
@@ -287,7 +288,9 @@ pb::Override ToProto(const control::Override& override) {
   if (override.health) proto.set_health(ToProto(*override.health));
   if (override.weight) proto.set_weight(*override.weight);
   if (override.drain) *proto.mutable_drain() = ToProto(*override.drain);
+  if (override.ttl) *proto.mutable_ttl() = ToProto(*override.ttl);
   proto.set_reason(override.reason);
+  if (override.expire_time) *proto.mutable_expire_time() = ToProto(*override.expire_time);
   proto.set_set_by(override.set_by);
   return proto;
 }

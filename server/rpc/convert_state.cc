@@ -59,6 +59,7 @@ pb::Claim ClaimToProto(const control::Claim& claim) {
   proto.set_owner(claim.owner);
   *proto.mutable_spec() = ToProto(claim.spec);
   proto.set_revision(claim.revision);
+  proto.set_lease_expired(claim.lease_expired);
   return proto;
 }
 
@@ -106,6 +107,35 @@ pb::ApplyResponse ToProto(const control::ApplyResponse& response) {
   proto.set_reached(ToProto(response.reached));
   proto.set_pending(response.pending);
   for (const std::string& warning : response.warnings) proto.add_warnings(warning);
+  for (const control::PoolImpact& impact : response.impacts) {
+    pb::PoolImpact* added = proto.add_impacts();
+    added->set_pool(impact.pool);
+    added->set_eligible_before(impact.eligible_before);
+    added->set_eligible_after(impact.eligible_after);
+    added->set_added(impact.added);
+    added->set_connections(impact.connections);
+  }
+  return proto;
+}
+
+pb::Lease ToProto(const control::Lease& lease) {
+  pb::Lease proto;
+  proto.set_owner(lease.owner);
+  proto.set_holder(lease.holder);
+  *proto.mutable_ttl() = ToProto(lease.ttl);
+  *proto.mutable_expire_time() = ToProto(lease.expire_time);
+  proto.set_on_expiry(ToProto(lease.on_expiry));
+  *proto.mutable_grace() = ToProto(lease.grace);
+  proto.set_claims(lease.claims);
+  proto.set_expired(lease.is_expired);
+  return proto;
+}
+
+pb::RenewLeaseResponse ToProto(const control::RenewLeaseResponse& response) {
+  pb::RenewLeaseResponse proto;
+  *proto.mutable_lease() = ToProto(response.lease);
+  *proto.mutable_renew_after() = ToProto(response.renew_after);
+  proto.set_revision(response.revision);
   return proto;
 }
 
@@ -119,6 +149,7 @@ pb::GetInfoResponse ToProto(const control::Info& info) {
   proto.set_state(ToProto(info.state));
   proto.set_active_connections(info.active_connections);
   proto.mutable_limits()->set_max_connections(info.max_connections);
+  for (const control::Lease& lease : info.leases) *proto.add_leases() = ToProto(lease);
   for (const control::Condition& condition : info.conditions) {
     pb::Condition* added = proto.add_conditions();
     added->set_code(condition.code);

@@ -22,6 +22,9 @@ pb::Pool ToProto(const control::StateView::PoolEntry& entry, StateDetail detail)
 pb::Backend ToProto(const control::StateView::BackendEntry& entry, StateDetail detail);
 
 pb::ApplyResponse ToProto(const control::ApplyResponse& response);
+pb::Lease ToProto(const control::Lease& lease);
+// Without the epoch, which is the caller's.
+pb::RenewLeaseResponse ToProto(const control::RenewLeaseResponse& response);
 
 // All that control knows; version, capabilities and limits are the caller's.
 pb::GetInfoResponse ToProto(const control::Info& info);

@@ -68,7 +68,12 @@ constexpr Pairs<pb::HealthOverride, control::HealthOverride, 2> kHealthOverrides
     {pb::HEALTH_OVERRIDE_FORCE_HEALTHY, control::HealthOverride::kForceHealthy},
     {pb::HEALTH_OVERRIDE_FORCE_UNHEALTHY, control::HealthOverride::kForceUnhealthy},
 }};
-constexpr Pairs<pb::HealthReason, control::HealthReason, 11> kHealthReasons{{
+constexpr Pairs<pb::ExpiryAction, control::ExpiryAction, 3> kExpiryActions{{
+    {pb::EXPIRY_ACTION_DRAIN, control::ExpiryAction::kDrain},
+    {pb::EXPIRY_ACTION_REMOVE, control::ExpiryAction::kRemove},
+    {pb::EXPIRY_ACTION_KEEP, control::ExpiryAction::kKeep},
+}};
+constexpr Pairs<pb::HealthReason, control::HealthReason, 13> kHealthReasons{{
     {pb::HEALTH_REASON_NOT_CHECKED, control::HealthReason::kNotChecked},
     {pb::HEALTH_REASON_INITIAL, control::HealthReason::kInitial},
     {pb::HEALTH_REASON_OK, control::HealthReason::kOk},
@@ -79,6 +84,8 @@ constexpr Pairs<pb::HealthReason, control::HealthReason, 11> kHealthReasons{{
     {pb::HEALTH_REASON_NO_REPLY, control::HealthReason::kNoReply},
     {pb::HEALTH_REASON_PASSIVE, control::HealthReason::kPassive},
     {pb::HEALTH_REASON_OVERRIDE, control::HealthReason::kOverride},
+    {pb::HEALTH_REASON_OWNER_DRAIN, control::HealthReason::kOwnerDrain},
+    {pb::HEALTH_REASON_OWNER_EXPIRED, control::HealthReason::kOwnerExpired},
     {pb::HEALTH_REASON_INTERNAL, control::HealthReason::kInternal},
 }};
 constexpr Pairs<pb::WaitFor, control::WaitFor, 3> kWaits{{
@@ -254,6 +261,11 @@ pb::UdpPolicy ToProto(UdpPolicy value) { return Reverse(kUdpPolicies, value); }
 pb::ProbeKind ToProto(control::HealthCheckKind value) { return Reverse(kHealthCheckKinds, value); }
 pb::RecordType ToProto(control::RecordType value) { return Reverse(kRecordTypes, value); }
 pb::OnUnhealthy ToProto(control::OnUnhealthy value) { return Reverse(kOnUnhealthy, value); }
+absl::StatusOr<std::optional<control::ExpiryAction>> FromProto(pb::ExpiryAction proto,
+                                                               const FieldPath& path) {
+  return Lookup(kExpiryActions, proto, path);
+}
+pb::ExpiryAction ToProto(control::ExpiryAction value) { return Reverse(kExpiryActions, value); }
 pb::HealthOverride ToProto(control::HealthOverride value) {
   return Reverse(kHealthOverrides, value);
 }

@@ -45,6 +45,8 @@ absl::StatusOr<std::optional<control::OnUnhealthy>> FromProto(pb::OnUnhealthy pr
                                                               const FieldPath& path);
 absl::StatusOr<std::optional<control::HealthOverride>> FromProto(pb::HealthOverride proto,
                                                                  const FieldPath& path);
+absl::StatusOr<std::optional<control::ExpiryAction>> FromProto(pb::ExpiryAction proto,
+                                                               const FieldPath& path);
 absl::StatusOr<std::optional<control::WaitFor>> FromProto(pb::WaitFor proto, const FieldPath& path);
 absl::StatusOr<std::optional<control::BackendState>> FromProto(pb::BackendState proto,
                                                                const FieldPath& path);
@@ -61,6 +63,7 @@ pb::UdpPolicy ToProto(UdpPolicy value);
 pb::ProbeKind ToProto(control::HealthCheckKind value);
 pb::RecordType ToProto(control::RecordType value);
 pb::OnUnhealthy ToProto(control::OnUnhealthy value);
+pb::ExpiryAction ToProto(control::ExpiryAction value);
 pb::HealthOverride ToProto(control::HealthOverride value);
 pb::HealthReason ToProto(control::HealthReason reason);
 pb::ServerState ToProto(control::ServerState state);

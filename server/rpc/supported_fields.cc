@@ -21,7 +21,8 @@ using google::protobuf::Message;
 const std::vector<SupportedFields>& Table() {
   static const auto* const table = new std::vector<SupportedFields>{
       {"sidelb.v1.ApplyRequest",
-       {"owner", "ops", "expected_revision", "validate_only", "wait", "wait_timeout", "comment"}},
+       {"owner", "ops", "expected_revision", "validate_only", "wait", "wait_timeout", "comment",
+        "allow_mass_removal", "holder"}},
       {"sidelb.v1.Op",
        {"put_listener", "remove_listener", "put_pool", "remove_pool", "upsert_backends",
         "remove_backends", "replace_backends", "set_mode", "set_override", "expected_revision"}},
@@ -49,8 +50,10 @@ const std::vector<SupportedFields>& Table() {
       {"sidelb.v1.BackendSpec",
        {"address", "weight", "max_connections", "zone", "tags", "group", "admin_state", "priority",
         "probe_address"}},
+      {"sidelb.v1.RenewLeaseRequest",
+       {"owner", "holder", "ttl", "on_expiry", "grace", "take_over", "release"}},
       {"sidelb.v1.Override",
-       {"admin_state", "health", "weight", "drain", "reason"},
+       {"admin_state", "health", "weight", "drain", "ttl", "reason"},
        {"expire_time", "set_by"}},
   };
   return *table;
@@ -158,8 +161,9 @@ absl::Status CheckWrite(const Message& write) { return WriteCheck().Run(write); 
 absl::Span<const SupportedFields> SupportedFieldsTable() { return Table(); }
 
 std::vector<std::string> Capabilities() {
-  std::vector<std::string> all = {"rpc:Apply",   "rpc:GetState", "rpc:Watch",     "rpc:GetStats",
-                                  "rpc:GetInfo", "rpc:health",   "rpc:reflection"};
+  std::vector<std::string> all = {"rpc:Apply",      "rpc:GetState",  "rpc:Watch",
+                                  "rpc:GetStats",   "rpc:GetInfo",   "rpc:health",
+                                  "rpc:reflection", "rpc:RenewLease"};
   for (const SupportedFields& row : Table()) {
     if (row.message != "sidelb.v1.Op") continue;
     for (std::string_view field : row.writable) {
@@ -169,7 +173,8 @@ std::vector<std::string> Capabilities() {
   for (std::string_view name :
        {"mode:round-robin", "mode:least-connections", "mode:p2c", "mode:random", "mode:source-hash",
         "mode:maglev", "protocol:tcp", "protocol:udp", "probe:tcp-connect", "probe:send-expect",
-        "probe:udp", "provider:ring", "wait:committed", "wait:applied", "wait:drained"}) {
+        "probe:udp", "provider:ring", "lease:drain", "lease:remove", "lease:keep",
+        "guard:mass-removal", "wait:committed", "wait:applied", "wait:drained"}) {
     all.emplace_back(name);
   }
   return all;

@@ -42,6 +42,8 @@ pb::Event Removed(const control::Event& event) {
   } else if (const auto* pool = std::get_if<control::PoolEvent>(&event.what)) {
     const auto& object = pool->after.object ? pool->after.object : pool->before;
     proto.mutable_pool()->set_name(object->spec.name);
+  } else if (const auto* lease = std::get_if<control::LeaseEvent>(&event.what)) {
+    proto.mutable_lease()->set_owner((lease->after ? lease->after : lease->before)->owner);
   } else {
     const auto& backend = std::get<control::BackendEvent>(event.what);
     const auto& object = backend.after.object ? backend.after.object : backend.before;
@@ -58,6 +60,8 @@ pb::Event Put(const control::Event& event, StateDetail detail) {
     *proto.mutable_listener() = ToProto(listener->after, detail);
   } else if (const auto* pool = std::get_if<control::PoolEvent>(&event.what)) {
     *proto.mutable_pool() = ToProto(pool->after, detail);
+  } else if (const auto* lease = std::get_if<control::LeaseEvent>(&event.what)) {
+    *proto.mutable_lease() = ToProto(*lease->after);
   } else {
     *proto.mutable_backend() = ToProto(std::get<control::BackendEvent>(event.what).after, detail);
   }

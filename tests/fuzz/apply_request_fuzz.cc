@@ -143,7 +143,7 @@ bool IsRepeatable(const control::ApplyRequest& request) {
 void RequireIdempotent(const control::DesiredState& state, control::ApplyRequest request) {
   request.expected_revision.reset();
   for (control::Op& op : request.ops) op.expected_revision.reset();
-  const auto again = control::ApplyBatch(state, request);
+  const auto again = control::ApplyBatch(state, request, absl::UnixEpoch());
   Require(again.ok(), "what was accepted is accepted again", std::string(again.status().message()));
   Require(!again->has_changed && again->next.revision == state.revision &&
               again->next.pools == state.pools && again->next.listeners == state.listeners,
@@ -182,7 +182,7 @@ control::DesiredState Apply(const control::DesiredState& state, const pb::ApplyR
     RequireGoodError(request.status());
     return state;
   }
-  const auto change = control::ApplyBatch(state, *request);
+  const auto change = control::ApplyBatch(state, *request, absl::UnixEpoch());
   if (!change.ok()) {
     RequireGoodError(change.status());
     return state;

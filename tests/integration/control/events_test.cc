@@ -82,6 +82,13 @@ class Follower {
     return fmt::format("pool {} {}/{}", object->spec.name, event.after.status.serving,
                        event.after.status.total);
   }
+  std::string Take(const LeaseEvent& event) {
+    const Lease& lease = *(event.after ? event.after : event.before);
+    return fmt::format("lease {} {}", lease.owner,
+                       event.after == nullptr ? "released"
+                       : lease.is_expired     ? "expired"
+                                              : "held");
+  }
   std::string Take(const BackendEvent& event) {
     static const char* const kStates[] = {"warming",  "serving",  "unhealthy",
                                           "draining", "disabled", "removing"};

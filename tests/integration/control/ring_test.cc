@@ -147,13 +147,18 @@ TEST_F(RingTest, NoDomainAndNoRecordsAreHeldWhereNobodyElseServes) {
 }
 
 TEST_F(RingTest, AnOperatorReleasesWhatIsHeld) {
-  dns_.SetA(kDomain, {"10.0.0.1"});
+  dns_.SetA(kDomain, {"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"});
   Follow();
-  EXPECT_TRUE(Become({"10.0.0.1:80"}));
+  EXPECT_TRUE(Become({"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80"}));
   dns_.SetAll({.rcode = testing::kNxdomain});
   EXPECT_TRUE(WaitForCondition("MASS_REMOVAL_HELD"));
 
-  ASSERT_TRUE(controller_.Apply({Remove("web", {At("10.0.0.1:80")}, /*any_owner=*/true)}).ok());
+  ApplyRequest remove = Ops(
+      {Remove("web", {At("10.0.0.1:80"), At("10.0.0.2:80"), At("10.0.0.3:80"), At("10.0.0.4:80")},
+              /*any_owner=*/true)});
+  EXPECT_EQ(Reason(controller_.Apply(remove).status()), "MASS_REMOVAL");
+  remove.allow_mass_removal = true;
+  ASSERT_TRUE(controller_.Apply(remove).ok());
 
   EXPECT_TRUE(WaitForCondition("MASS_REMOVAL_HELD", false));
   EXPECT_TRUE(AskedAgain());

@@ -101,7 +101,9 @@ TEST(LargePoolTest, AChangeOfAMaglevPoolIsInForceWhenItIsAcknowledged) {
   for (int i = 0; i < 3; ++i) {
     ASSERT_TRUE(control.Apply({Remove("web", {backends[i].address})}).ok());
   }
-  ASSERT_TRUE(control.Apply({Replace("web", {{.address = last}})}).ok());
+  ApplyRequest replace = Ops({Replace("web", {{.address = last}})});
+  replace.allow_mass_removal = true;
+  ASSERT_TRUE(control.Apply(replace).ok());
   const auto before = control.StatusOf(last)->active_connections;
   const testing::TcpSocket session = testing::TcpSocket::Connect(address);
   EXPECT_TRUE(TestDataPlane::WaitUntil(

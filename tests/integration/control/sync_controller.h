@@ -54,6 +54,12 @@ class SyncController {
     controller_->GetInfo([&](Info info) { answer.set_value(std::move(info)); });
     return answer.get_future().get();
   }
+  absl::StatusOr<RenewLeaseResponse> Renew(RenewLeaseRequest request) {
+    std::promise<absl::StatusOr<RenewLeaseResponse>> answer;
+    controller_->RenewLease(std::move(request),
+                            [&](auto got) { answer.set_value(std::move(got)); });
+    return answer.get_future().get();
+  }
   Stats GetStats(Filter filter = {}, bool reset_peaks = false) {
     std::promise<Stats> answer;
     controller_->GetStats(std::move(filter), reset_peaks,

@@ -272,13 +272,70 @@ TEST_F(ServiceTest, CallsThatAreNotBuiltSaySo) {
     EXPECT_EQ(DetailsOf(status).reason, "CAPABILITY");
     EXPECT_THAT(info.capabilities(), Not(Contains("rpc:" + name)));
   };
-  grpc::ClientContext contexts[3];
-  pb::RenewLeaseResponse lease;
-  expect_refused(client_.stub().RenewLease(&contexts[0], {}, &lease), "RenewLease");
+  grpc::ClientContext contexts[2];
   pb::ListAuditResponse audit;
-  expect_refused(client_.stub().ListAudit(&contexts[1], {}, &audit), "ListAudit");
+  expect_refused(client_.stub().ListAudit(&contexts[0], {}, &audit), "ListAudit");
   pb::ShutdownResponse shutdown;
-  expect_refused(client_.stub().Shutdown(&contexts[2], {}, &shutdown), "Shutdown");
+  expect_refused(client_.stub().Shutdown(&contexts[1], {}, &shutdown), "Shutdown");
+}
+
+TEST_F(ServiceTest, LeasesAreCreatedFencedAndReleased) {
+  const auto renew = [&](const pb::RenewLeaseRequest& request, pb::RenewLeaseResponse* response) {
+    grpc::ClientContext context;
+    return client_.stub().RenewLease(&context, request, response);
+  };
+  pb::RenewLeaseRequest request;
+  request.set_owner("api:test");
+  request.set_holder("h1");
+  pb::RenewLeaseResponse lease;
+  request.mutable_ttl()->set_seconds(4);
+  EXPECT_EQ(DetailsOf(renew(request, &lease)).reason, "TTL_RANGE");
+  request.mutable_ttl()->set_seconds(30);
+  ASSERT_TRUE(renew(request, &lease).ok());
+  EXPECT_EQ(lease.epoch(), "epoch-1");
+  EXPECT_GE(lease.renew_after().seconds(), 9 - 1);
+  EXPECT_EQ(lease.lease().on_expiry(), pb::EXPIRY_ACTION_DRAIN);
+  EXPECT_EQ(lease.lease().grace().seconds(), 30);
+
+  pb::ApplyRequest write = PutPool("web");
+  write.set_owner("api:test");
+  write.set_holder("h2");
+  const grpc::Status fenced = client_.Apply(write);
+  EXPECT_EQ(fenced.error_code(), StatusCode::ABORTED);
+  EXPECT_EQ(DetailsOf(fenced).reason, "SESSION_SUPERSEDED");
+  write.set_holder("h1");
+  EXPECT_TRUE(client_.Apply(write).ok());
+  pb::GetInfoResponse info;
+  ASSERT_TRUE(client_.GetInfo(&info).ok());
+  ASSERT_EQ(info.leases_size(), 1);
+  EXPECT_EQ(info.leases(0).holder(), "h1");
+
+  request.set_release(true);
+  ASSERT_TRUE(renew(request, &lease).ok());
+  ASSERT_TRUE(client_.GetInfo(&info).ok());
+  EXPECT_EQ(info.leases_size(), 0);
+}
+
+TEST_F(ServiceTest, ImpactsAreToldAndTheGuardRefuses) {
+  pb::ApplyRequest request = PutPool("web");
+  auto* set = request.add_ops()->mutable_upsert_backends();
+  set->set_pool("web");
+  for (int i = 1; i <= 6; ++i) {
+    set->add_backends()->set_address("127.0.0.1:" + std::to_string(i));
+  }
+  ASSERT_TRUE(client_.Apply(request).ok());
+  pb::ApplyRequest removal;
+  removal.add_ops()->mutable_replace_backends()->set_pool("web");
+  const grpc::Status refused = client_.Apply(removal);
+  EXPECT_EQ(refused.error_code(), StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(DetailsOf(refused).reason, "MASS_REMOVAL");
+  removal.set_allow_mass_removal(true);
+  removal.set_validate_only(true);
+  pb::ApplyResponse response;
+  ASSERT_TRUE(client_.Apply(removal, &response).ok());
+  ASSERT_EQ(response.impacts_size(), 1);
+  EXPECT_EQ(response.impacts(0).eligible_before(), 6u);
+  EXPECT_EQ(response.impacts(0).eligible_after(), 0u);
 }
 
 TEST_F(ServiceTest, PagesShowOneRevisionWhateverHappensMeanwhile) {
@@ -308,6 +365,7 @@ TEST_F(ServiceTest, PagesShowOneRevisionWhateverHappensMeanwhile) {
     read.set_page_token(page.next_page_token());
     pb::ApplyRequest removal;
     removal.add_ops()->mutable_replace_backends()->set_pool("web");
+    removal.set_allow_mass_removal(true);
     ASSERT_TRUE(client_.Apply(removal).ok());
   } while (!read.page_token().empty());
   EXPECT_EQ(pages, 3);

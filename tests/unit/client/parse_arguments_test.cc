@@ -391,20 +391,47 @@ TEST(ParseArgumentsTest, ReadsVerbsThatFollowTheDaemon) {
 }
 
 TEST(ParseArgumentsTest, RefusesWhatVerbsThatFollowTheDaemonCannotDo) {
-  EXPECT_THAT(Refused({"wait", "web"}), HasSubstr("needs --for healthy or --for applied"));
+  EXPECT_THAT(Refused({"wait", "web"}),
+              HasSubstr("needs --for healthy, --for drained or --for applied"));
   EXPECT_THAT(Refused({"wait", "--for", "healthy"}), HasSubstr("needs POOL"));
-  EXPECT_THAT(Refused({"wait", "web", "--for", "drained"}),
-              HasSubstr("\"drained\" is not allowed; allowed: healthy, applied"));
+  EXPECT_THAT(Refused({"wait", "web", "--for", "warm"}),
+              HasSubstr("\"warm\" is not allowed; allowed: healthy, drained, applied"));
   EXPECT_THAT(Refused({"wait", "web", "--for", "healthy", "--revision", "7"}),
               HasSubstr("--revision"));
   EXPECT_THAT(Refused({"watch", "--resume", "e1"}), HasSubstr("\"e1\" is no token"));
-  EXPECT_THAT(Refused({"watch", "--kind", "lease"}), HasSubstr("allowed: listener, pool, backend"));
+  EXPECT_THAT(Refused({"watch", "--kind", "claim"}),
+              HasSubstr("allowed: listener, pool, backend, lease"));
   EXPECT_THAT(Refused({"top", "--interval", "1ms"}), HasSubstr("\"1ms\" is too short"));
   EXPECT_THAT(Refused({"top", "-n", "0"}), HasSubstr("--frames: \"0\" is not a number"));
   EXPECT_THAT(Refused({"get", "pools", "-o", "csv"}), HasSubstr("-o csv is for stats only"));
   EXPECT_THAT(Refused({"get", "pools", "-w", "-o", "json"}), HasSubstr("use watch -o jsonl"));
   EXPECT_THAT(Refused({"top", "-o", "json"}), HasSubstr("use stats -o json"));
   EXPECT_THAT(Refused({"watch", "--dry-run"}), HasSubstr("--dry-run is for writes only"));
+}
+
+TEST(ParseArgumentsTest, ReadsLeases) {
+  const auto hold = ParsedAs<LeaseCommand>({"lease", "hold", "api:x", "--ttl", "10s", "--on-expiry",
+                                            "remove", "--", "run", "--ttl", "get"});
+  EXPECT_EQ(hold.verb, LeaseCommand::Verb::kHold);
+  EXPECT_EQ(hold.owner, "api:x");
+  EXPECT_EQ(hold.ttl, absl::Seconds(10));
+  EXPECT_EQ(hold.on_expiry, pb::EXPIRY_ACTION_REMOVE);
+  EXPECT_THAT(hold.words, ::testing::ElementsAre("run", "--ttl", "get"));
+  EXPECT_EQ(ParsedAs<LeaseCommand>({"lease", "ls"}).verb, LeaseCommand::Verb::kList);
+  EXPECT_THAT(Refused({"lease", "hold", "api:x"}), HasSubstr("needs --"));
+  EXPECT_THAT(Refused({"lease", "renew", "api:x"}), HasSubstr("needs --holder"));
+  EXPECT_THAT(Refused({"lease", "ls", "--dry-run"}), HasSubstr("is for writes only"));
+}
+
+TEST(ParseArgumentsTest, ReadsTheEndOfAnOverride) {
+  const auto drain = ParsedAs<OverrideCommand>({"drain", "web", "10.0.0.5:80", "--ttl", "10m"});
+  EXPECT_EQ(drain.ttl, absl::Minutes(10));
+  const auto set =
+      ParsedAs<SetBackendsCommand>({"set", "web", "10.0.0.5:80", "--weight", "5", "--ttl", "1m"});
+  EXPECT_EQ(set.ttl, absl::Minutes(1));
+  EXPECT_THAT(Refused({"set", "web", "10.0.0.5:80", "--zone", "a", "--ttl", "1m"}),
+              HasSubstr("goes with --weight"));
+  EXPECT_THAT(Refused({"health", "web", "--ttl", "1m"}), HasSubstr("needs --force"));
 }
 
 TEST(ParseArgumentsTest, TellsForcedHealthFromAQuestion) {

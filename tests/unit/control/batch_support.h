@@ -16,6 +16,11 @@ inline BackendSpec B(std::string_view address, std::optional<uint32_t> weight = 
   return {.address = At(address), .weight = weight};
 }
 
+// At no particular time.
+inline absl::StatusOr<Change> ApplyBatch(const DesiredState& state, const ApplyRequest& request) {
+  return ApplyBatch(state, request, absl::UnixEpoch());
+}
+
 inline ApplyRequest Ops(std::vector<Op> ops, std::string owner = "api:test") {
   ApplyRequest request;
   request.owner = std::move(owner);

@@ -332,10 +332,32 @@ TEST(GetStatsRequestTest, IsAFilterAndWhetherPeaksBeginAnew) {
             "filter.backends.addresses[0]");
 }
 
-TEST(GetStateRequestTest, LeasesAreNotBuiltYet) {
+TEST(GetStateRequestTest, LeasesAreAKind) {
   pb::GetStateRequest request;
   request.mutable_filter()->add_kinds(pb::OBJECT_KIND_LEASE);
-  EXPECT_TRUE(absl::IsUnimplemented(FromProto(request).status()));
+  const auto query = FromProto(request);
+  ASSERT_TRUE(query.ok());
+  EXPECT_TRUE(query->filter.with_leases);
+  EXPECT_FALSE(query->filter.with_backends);
+}
+
+TEST(RenewLeaseRequestTest, CarriesAllFields) {
+  pb::RenewLeaseRequest request;
+  request.set_owner("api:nomad");
+  request.set_holder("alloc-7f");
+  request.mutable_ttl()->set_seconds(30);
+  request.mutable_grace();
+  request.set_on_expiry(pb::EXPIRY_ACTION_REMOVE);
+  request.set_take_over(true);
+  const auto model = FromProto(request);
+  ASSERT_TRUE(model.ok());
+  EXPECT_EQ(model->owner, "api:nomad");
+  EXPECT_EQ(model->holder, "alloc-7f");
+  EXPECT_EQ(model->ttl, absl::Seconds(30));
+  EXPECT_EQ(model->grace, absl::ZeroDuration()) << "0s is not absent";
+  EXPECT_EQ(model->on_expiry, control::ExpiryAction::kRemove);
+  EXPECT_TRUE(model->take_over);
+  EXPECT_FALSE(model->release);
 }
 
 }  // namespace

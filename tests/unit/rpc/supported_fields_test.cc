@@ -87,24 +87,21 @@ TEST(CheckWriteTest, PassesOverOutputOnlyFieldsAndWhatTheyHold) {
 TEST(CheckWriteTest, NamesEveryFieldThatIsNotBuilt) {
   pb::ApplyRequest request;
   request.set_request_id("r1");
-  request.set_allow_mass_removal(true);
   auto* listener = request.add_ops()->mutable_put_listener();
   listener->mutable_accept_proxy_protocol();
   listener->set_send_proxy_protocol(pb::PROXY_PROTOCOL_V2);
   request.add_ops()->mutable_put_pool()->set_group_by_ip(true);
-  request.add_ops()->mutable_set_override()->mutable_override()->mutable_ttl()->set_seconds(1);
   request.add_ops()->mutable_import_state();
 
   const absl::Status status = CheckWrite(request);
 
   EXPECT_TRUE(absl::IsUnimplemented(status)) << status;
   EXPECT_EQ(control::GetErrorDetails(status)->reason, "CAPABILITY");
-  EXPECT_THAT(ViolatedFields(status),
-              ::testing::UnorderedElementsAre(
-                  "request_id", "allow_mass_removal", "ops[0].put_listener.accept_proxy_protocol",
-                  "ops[0].put_listener.send_proxy_protocol", "ops[1].put_pool.group_by_ip",
-                  "ops[2].set_override.override.ttl", "ops[3].import_state"));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("and 6 more"));
+  EXPECT_THAT(ViolatedFields(status), ::testing::UnorderedElementsAre(
+                                          "request_id", "ops[0].put_listener.accept_proxy_protocol",
+                                          "ops[0].put_listener.send_proxy_protocol",
+                                          "ops[1].put_pool.group_by_ip", "ops[2].import_state"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("and 4 more"));
 }
 
 TEST(CheckWriteTest, TheListOfViolationsIsBounded) {
