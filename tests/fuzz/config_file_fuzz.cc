@@ -24,7 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // Read twice in a row it changes nothing the second time.
   const auto first = server::ParseConfig("file", text, {});
   Require(first.ok(), "names of before make no file wrong", text);
-  const auto change = sidelb::control::ApplyBatch({}, first->request);
+  const auto change = sidelb::control::ApplyBatch({}, first->request, absl::UnixEpoch());
   if (!change.ok()) {
     const auto told = server::InWordsOfFile("file", *first, change.status());
     Require(told.message().substr(0, 6) == "file: ", "the error names the file",
@@ -33,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const auto again = server::ParseConfig("file", text, first->names);
   Require(again.ok(), "its own names make no file wrong", text);
-  const auto second = sidelb::control::ApplyBatch(change->next, again->request);
+  const auto second = sidelb::control::ApplyBatch(change->next, again->request, absl::UnixEpoch());
   Require(second.ok() && !second->has_changed, "the same file changes nothing", text);
   return 0;
 }
