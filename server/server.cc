@@ -60,8 +60,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
 Server::~Server() { Stop(); }
 
 absl::Status Server::StartParts() {
-  auto rpc = options_.control ? rpc::RpcServer::Open(*options_.control)
-                              : rpc::RpcServer::OpenDefault(options_.default_sockets);
+  auto rpc = options_.control
+                 ? rpc::RpcServer::Open(*options_.control, options_.security)
+                 : rpc::RpcServer::OpenDefault(options_.default_sockets, options_.security);
   if (!rpc.ok()) return rpc.status();
   rpc_ = *std::move(rpc);
   if (absl::Status status = OpenStatusSocket(); !status.ok()) return status;
@@ -82,9 +83,9 @@ absl::Status Server::StartParts() {
 
   RaiseNice();
   absl::Status status =
-      rpc_->Start(controller_.get(), SIDELB_VERSION, GetInfo(controller_.get()).epoch);
+      rpc_->Start(controller_.get(), SIDELB_VERSION, GetInfo(controller_.get()).epoch, &shutdown_);
   if (!status.ok()) return status;
-  spdlog::info("control endpoint: {}", rpc_->endpoint().ToString());
+  LogEndpoint();
   if (status_ != nullptr) {
     status_->Start(controller_.get());
     spdlog::info("status socket: {}", status_->path());
@@ -169,7 +170,32 @@ void Server::LogListeners() const {
   }
 }
 
+void Server::LogEndpoint() const {
+  const rpc::Endpoint& endpoint = rpc_->endpoint();
+  const bool has_clients_checked =
+      options_.security.tls && !options_.security.tls->client_ca.empty();
+  spdlog::info("control endpoint: {}{}", endpoint.ToString(),
+               has_clients_checked     ? " (TLS, clients need a certificate)"
+               : options_.security.tls ? " (TLS)"
+                                       : "");
+  if (!endpoint.is_local() && !options_.security.tls) {
+    spdlog::warn("control endpoint: whoever reaches {} {}, and what is said can be read on the way",
+                 endpoint.ToString(),
+                 options_.security.roles.empty() ? "may change everything" : "is anonymous");
+  }
+}
+
+void Server::Reload() {
+  if (!options_.security.tls && options_.security.roles.empty()) {
+    spdlog::info("SIGHUP: there is no --roles and no --tls-cert to read again");
+    return;
+  }
+  rpc_->Reload();
+}
+
 void Server::Drain() {
+  shutdown_.TurnOn(std::nullopt, absl::Now());
+  const absl::Duration drain_timeout = shutdown_.drain_timeout();
   rpc_->SetNotServing();
   if (status_ != nullptr) status_->SetNotServing();
   if (options_.drain_delay > absl::ZeroDuration()) {
@@ -178,10 +204,9 @@ void Server::Drain() {
     absl::SleepFor(options_.drain_delay);
   }
   spdlog::info("draining: {} connections may end within {}",
-               GetInfo(controller_.get()).active_connections,
-               absl::FormatDuration(options_.drain_timeout));
+               GetInfo(controller_.get()).active_connections, absl::FormatDuration(drain_timeout));
   std::promise<uint64_t> promise;
-  controller_->Drain(options_.drain_timeout,
+  controller_->Drain(drain_timeout,
                      [&promise](uint64_t sessions_left) { promise.set_value(sessions_left); });
   if (const uint64_t left = promise.get_future().get(); left > 0) {
     spdlog::warn("the time to drain is over: {} connections are reset", left);

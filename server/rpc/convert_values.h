@@ -64,6 +64,7 @@ pb::OnUnhealthy ToProto(control::OnUnhealthy value);
 pb::HealthOverride ToProto(control::HealthOverride value);
 pb::HealthReason ToProto(control::HealthReason reason);
 pb::ServerState ToProto(control::ServerState state);
+pb::Role ToProto(control::Role role);
 
 // Text like "allowed: PROTOCOL_TCP, PROTOCOL_UDP" of an enumeration, for error messages.
 std::string AllowedValues(const google::protobuf::EnumDescriptor* descriptor);
