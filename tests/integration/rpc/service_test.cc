@@ -272,13 +272,11 @@ TEST_F(ServiceTest, CallsThatAreNotBuiltSaySo) {
     EXPECT_EQ(DetailsOf(status).reason, "CAPABILITY");
     EXPECT_THAT(info.capabilities(), Not(Contains("rpc:" + name)));
   };
-  grpc::ClientContext contexts[3];
+  grpc::ClientContext contexts[2];
   pb::RenewLeaseResponse lease;
   expect_refused(client_.stub().RenewLease(&contexts[0], {}, &lease), "RenewLease");
   pb::ListAuditResponse audit;
   expect_refused(client_.stub().ListAudit(&contexts[1], {}, &audit), "ListAudit");
-  pb::ShutdownResponse shutdown;
-  expect_refused(client_.stub().Shutdown(&contexts[2], {}, &shutdown), "Shutdown");
 }
 
 TEST_F(ServiceTest, PagesShowOneRevisionWhateverHappensMeanwhile) {
