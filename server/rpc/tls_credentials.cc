@@ -43,8 +43,9 @@ class TlsCredentials final : public grpc::ServerCredentials {
     const std::lock_guard lock(mutex_);
     if (material == given_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     const grpc_ssl_pem_key_cert_pair pair = {material->key.c_str(), material->certificate.c_str()};
-    *config = grpc_ssl_server_certificate_config_create(
-        material->client_ca.empty() ? nullptr : material->client_ca.c_str(), &pair, 1);
+    // gRPC's fetcher must have roots; where no certificate is asked for, they are never looked at.
+    const std::string& roots = files_->asks_clients() ? material->client_ca : material->certificate;
+    *config = grpc_ssl_server_certificate_config_create(roots.c_str(), &pair, 1);
     given_ = material;
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }
