@@ -1,47 +1,21 @@
 """TLS, roles and bounds of the control endpoint, and Shutdown."""
 
-import contextlib
 import os
 import shutil
 import signal
 import socket
-import subprocess
-import threading
 import unittest
 from pathlib import Path
 
 import grpc
 
+from certificates import Authority
+from flooding import ConnectionFlood
 from harness import (BIN, LIMIT, Client, Program, TestCase, ctl, ctl_grpc, http_get, main,
-                     override, put_pool, res, split_address, upsert)
+                     override, put_pool, res, split_address,
+                     upsert)
 
 FOREIGN_UID = 4242
-
-
-def openssl(*arguments):
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
-
-
-class Authority:
-    """A CA that signs certificates with openssl(1)."""
-
-    def __init__(self, folder, name):
-        self.folder = Path(folder)
-        self.ca = self.folder / f"{name}.ca.pem"
-        self.key = self.folder / f"{name}.ca.key"
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-keyout", self.key, "-out", self.ca, "-days", "2", "-subj", f"/CN={name}")
-
-    def sign(self, file, san):
-        """`file`.pem and `file`.key with this subject alternative name."""
-        certificate, key = self.folder / f"{file}.pem", self.folder / f"{file}.key"
-        request, extensions = self.folder / f"{file}.csr", self.folder / f"{file}.ext"
-        extensions.write_text(f"subjectAltName={san}\n")
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
-                key, "-out", request, "-subj", f"/CN={file}")
-        openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.key,
-                "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", certificate)
-        return certificate, key
 
 
 class TlsClient(Client):
@@ -136,6 +110,16 @@ class Tls(TlsTestCase):
         client = self.keep(TlsClient(daemon.endpoint, new.ca, *pair))
         self.assertEqual(client.info().principal, "san:d.example")
         old.info()  # goes on
+
+    def test_half_a_handshake_is_ended(self):
+        daemon = self.start_tls()
+        with socket.create_connection(split_address(daemon.endpoint), LIMIT) as connection:
+            connection.sendall(ConnectionFlood.HELLO)
+            connection.settimeout(LIMIT)  # the daemon's is 5 s
+            try:
+                self.assertEqual(connection.recv(1), b"")
+            except ConnectionResetError:
+                pass
 
     def test_files_that_cannot_be_used_stop_the_start(self):
         other, other_key = self.authority.sign("other", "DNS:x")
@@ -265,7 +249,7 @@ class Flood(TlsTestCase):
         client.wait_serving("default", backend.address)
         address = client.listen_address()
         traffic = self.start_traffic(address, threads=2)
-        flood = FloodOf(daemon.endpoint)
+        flood = ConnectionFlood(*split_address(daemon.endpoint))
         self.addCleanup(flood.stop)
 
         flood.wait_for(2_000)
@@ -282,47 +266,6 @@ class Flood(TlsTestCase):
         lines = [line for line in daemon.text().splitlines() if "more are refused" in line]
         self.assertLessEqual(len(lines), 3, "each bound is logged once a minute")
         self.assertEqual(http_get(address), "a")
-
-
-class FloodOf:
-    """Threads that open connections, say half of a handshake or garbage, and go on."""
-
-    HELLO = bytes.fromhex("16030100c8010000c40303")  # the first bytes of a ClientHello
-
-    def __init__(self, endpoint, threads=3):
-        self._address = split_address(endpoint)
-        self._is_stopping = False
-        self._changed = threading.Condition()
-        self._count = 0
-        self._threads = [threading.Thread(target=self._work, args=(i,), daemon=True)
-                         for i in range(threads)]
-        for thread in self._threads:
-            thread.start()
-
-    def _work(self, kind):
-        held = []
-        while not self._is_stopping:
-            with contextlib.suppress(OSError):
-                connection = socket.create_connection(self._address, LIMIT)
-                held.append(connection)
-                connection.sendall([self.HELLO, os.urandom(64), b""][kind % 3])
-            if len(held) > 100:
-                held.pop(0).close()
-            with self._changed:
-                self._count += 1
-                self._changed.notify_all()
-        for connection in held:
-            connection.close()
-
-    def wait_for(self, count):
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._count >= count, LIMIT):
-                raise AssertionError(f"the flood made {self._count} connections only")
-
-    def stop(self):
-        self._is_stopping = True
-        for thread in self._threads:
-            thread.join(LIMIT)
 
 
 class Shutdown(TestCase):
