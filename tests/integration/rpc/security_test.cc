@@ -92,9 +92,8 @@ TEST_F(SecurityTest, WhoIsNotListedGetsNothing) {
   pb::GetInfoResponse info;
   pb::GetStateResponse state;
   pb::ShutdownResponse shutdown;
-  for (const grpc::Status& status :
-       {client_->GetInfo(&info), client_->GetState({}, &state), client_->Apply({}), Watch(),
-        Shutdown({}, &shutdown)}) {
+  for (const grpc::Status& status : {client_->GetInfo(&info), client_->GetState({}, &state),
+                                     client_->Apply({}), Watch(), Shutdown({}, &shutdown)}) {
     EXPECT_EQ(status.error_code(), StatusCode::PERMISSION_DENIED) << status.error_message();
     EXPECT_EQ(DetailsOf(status).reason, "ROLE");
     EXPECT_THAT(status.error_message(), HasSubstr(Me()));
@@ -269,8 +268,7 @@ TEST(TcpAcceptorTest, ASourceHasItsOwnLimitAndARateThatAreCounted) {
 }
 
 TEST(TcpAcceptorTest, AllTogetherHaveALimit) {
-  auto acceptor =
-      TcpAcceptor::Open({.address = *Address::Parse("[::]:0"), .max_connections = 1});
+  auto acceptor = TcpAcceptor::Open({.address = *Address::Parse("[::]:0"), .max_connections = 1});
   ASSERT_TRUE(acceptor.ok()) << acceptor.status();
   std::vector<UniqueFd> held;
   (*acceptor)->Start(
