@@ -48,8 +48,11 @@ function(sidelb_flags target)
 endfunction()
 
 # sidelb_precompile(TARGET HEADER...): headers that nearly every unit of the target includes.
+if(NOT SIDELB_PCH MATCHES "^(none|tests|all)$")
+  message(FATAL_ERROR "SIDELB_PCH is '${SIDELB_PCH}'; allowed: none, tests, all")
+endif()
 function(sidelb_precompile target)
-  if(SIDELB_PCH)
+  if(SIDELB_PCH STREQUAL "all" OR (SIDELB_PCH STREQUAL "tests" AND target MATCHES "^(unit|integration)_"))
     target_precompile_headers(${target} PRIVATE <algorithm> <functional> <map> <memory> <optional> <string>
       <vector> ${ARGN})
   endif()

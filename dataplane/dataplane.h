@@ -46,6 +46,9 @@ struct ListenerChange {
   ListenerSockets sockets;
   // With settings: takes over the sockets of this other listener, which goes. 0 = none.
   ListenerId takes_over = 0;
+  // Without settings: one of UDP, whose sessions answer through its socket, stays until they are
+  // quiet (ShardListener::Linger()). For a stop: the address is not free before the last shard ends.
+  bool lingers = false;
 };
 
 // What happens to the sessions that one backend has.

@@ -1,7 +1,7 @@
 // sidelb: the daemon. SIGTERM, SIGINT and the call Shutdown drain and end it, SIGHUP makes it read
-// roles and certificates again. Exit codes: 0 after a drain, 1 when it cannot start, 2 for wrong
-// arguments, 128 + signal when a second signal ends it at once. With --health-check-uds: 0 healthy,
-// else 1.
+// --config, roles and certificates again. Exit codes: 0 after a drain, 1 when it cannot start, 2
+// for wrong arguments, 128 + signal when a second signal ends it at once. With --health-check-uds:
+// 0 healthy, else 1.
 #include <poll.h>
 #include <pthread.h>
 #include <sys/signalfd.h>
@@ -25,12 +25,13 @@
 namespace sidelb::server {
 namespace {
 
-// The signals that end the daemon at once when it is ending already.
-sigset_t EndSignals() {
+// The signals that main waits for: those that end the daemon, and SIGHUP.
+sigset_t Signals() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -46,19 +47,14 @@ void EndAtTheNextSignal() {
   action.sa_handler = [](int signal) { _exit(128 + signal); };
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
-  const sigset_t set = EndSignals();
+  std::signal(SIGHUP, SIG_IGN);  // it is too late for a new configuration
+  const sigset_t set = Signals();
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
-}
-
-sigset_t WaitedSignals() {
-  sigset_t set = EndSignals();
-  sigaddset(&set, SIGHUP);
-  return set;
 }
 
 // Serves until it is to end; returns what for.
 std::string_view WaitForTheEnd(Server* server) {
-  const sigset_t waited = WaitedSignals();
+  const sigset_t waited = Signals();
   const UniqueFd signals(signalfd(-1, &waited, SFD_CLOEXEC | SFD_NONBLOCK));
   while (true) {
     pollfd waits[2] = {{signals.get(), POLLIN, 0}, {server->shutdown_descriptor(), POLLIN, 0}};
@@ -74,7 +70,7 @@ std::string_view WaitForTheEnd(Server* server) {
 
 int Run(const Options& options) {
   // Before the first thread, which inherits the mask: only main waits for these signals.
-  const sigset_t waited_signals = WaitedSignals();
+  const sigset_t waited_signals = Signals();
   pthread_sigmask(SIG_BLOCK, &waited_signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   // As PID 1 of a container it inherits orphans of others; ignored, their ends leave no zombies.

@@ -46,6 +46,8 @@ Words, in any order; each is also a flag and a variable (arguments win over vari
 With an address it needs backends, a ring domain, or both.
 
 Flags:
+  --config FILE           listeners, pools and backends as JSON, as `sidelb-cli export` writes it,
+                          instead of an address; SIGHUP reads it again. Default: SIDELB_CONFIG
   --control ENDPOINT      where gRPC is served: unix:PATH or IP:PORT. Default: the socket
                           /run/sidelb/control.sock, else $XDG_RUNTIME_DIR/sidelb/control.sock
   --tls-cert FILE         certificate of the control endpoint (PEM, with its chain); a port that
@@ -106,6 +108,7 @@ class Parser {
     ReadWords();
     ReadSources();
     ReadStandalone();
+    ReadConfigFile();
     ReadFlags();
     ReadSecurity();
     ReadControl();
@@ -219,6 +222,19 @@ class Parser {
            "needs backends: write backends=IP:PORT,... or ring_domain=NAME:PORT beside it; without "
            "an address it starts empty and waits for gRPC");
     }
+  }
+
+  void ReadConfigFile() {
+    std::optional<Setting> setting = Flag("--config");
+    if (!setting) setting = Variable("SIDELB_CONFIG");
+    if (!setting) return;
+    if (setting->value.empty()) Fail(*setting, "is empty; allowed: the path of a file");
+    const Source& bind = sources_.front();
+    if (bind.setting) {
+      Fail(*setting,
+           fmt::format("names what {} names as well; write one of them", bind.setting->written));
+    }
+    options_.config_file = setting->value;
   }
 
   std::optional<Address> ParseAddress(const Setting& setting, std::string_view text) {
@@ -466,11 +482,12 @@ class Parser {
                                   {"proto", "--proto", "SIDELB_PROTO"},
                                   {"backends", "--backends", "SIDELB_BACKENDS"},
                                   {"ring_domain", "--ring-domain", "SIDELB_RING_DOMAIN"}}};
-  std::array<std::pair<std::string, std::string>, 14> flags_{{{"--control", ""},
+  std::array<std::pair<std::string, std::string>, 15> flags_{{{"--control", ""},
                                                               {"--tls-cert", ""},
                                                               {"--tls-key", ""},
                                                               {"--tls-client-ca", ""},
                                                               {"--roles", ""},
+                                                              {"--config", ""},
                                                               {"--status-socket", ""},
                                                               {"--resolver", ""},
                                                               {"--ring-max-ttl", ""},

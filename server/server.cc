@@ -10,6 +10,7 @@
 
 #include "absl/time/clock.h"
 #include "fmt/format.h"
+#include "server/control/desired_state.h"
 #include "server/control/errors.h"
 #include "server/providers/ring_provider.h"
 #include "server/providers/static_provider.h"
@@ -32,6 +33,7 @@ control::Info GetInfo(control::Controller* controller) {
 
 absl::StatusOr<control::ApplyResponse> Apply(control::Controller* controller,
                                              control::ApplyRequest request) {
+  request.caller.principal = "server";
   std::promise<absl::StatusOr<control::ApplyResponse>> promise;
   controller->Apply(std::move(request), [&promise](absl::StatusOr<control::ApplyResponse> result) {
     promise.set_value(std::move(result));
@@ -78,6 +80,9 @@ absl::Status Server::StartParts() {
   LogLimits();
   if (options_.bind) {
     if (absl::Status status = ApplyStandalone(); !status.ok()) return status;
+  }
+  if (!options_.config_file.empty()) {
+    if (absl::Status status = ApplyConfig(); !status.ok()) return status;
   }
   LogListeners();
 
@@ -128,6 +133,43 @@ absl::Status Server::ApplyStandalone() {
   return absl::Status(status.code(), details->violations.front().description);
 }
 
+absl::Status Server::ApplyConfig() {
+  const std::string& file = options_.config_file;
+  const absl::StatusOr<std::string> text = ReadConfigFile(file);
+  if (!text.ok()) return text.status();
+  absl::StatusOr<Config> config = ParseConfig(file, *text, config_names_);
+  if (!config.ok()) return config.status();
+  control::ApplyRequest request = config->request;
+  request.wait_timeout = kStartWait;
+  const auto applied = Apply(controller_.get(), std::move(request));
+  if (!applied.ok()) return InWordsOfFile(file, *config, applied.status());
+  config_names_ = config->names;
+  spdlog::info("{}: {} listeners, {} pools, {} backends of its own", file,
+               config->names.listeners.size(), config->names.pools.size(), config->backends);
+  if (config->overrides_left_out > 0) {
+    spdlog::warn("{}: {} overrides are left out; they are set over the control endpoint", file,
+                 config->overrides_left_out);
+  }
+  return absl::OkStatus();
+}
+
+void Server::Reload() {
+  rpc_->Reload();
+  if (options_.config_file.empty()) {
+    if (!options_.security.tls && options_.security.roles.empty()) {
+      spdlog::warn("SIGHUP: there is no --config, --roles or --tls-cert to read again");
+    }
+    return;
+  }
+  const absl::Status status = ApplyConfig();
+  if (status.ok()) {
+    controller_->SetCondition("CONFIG_REJECTED", std::nullopt);
+    return;
+  }
+  controller_->SetCondition("CONFIG_REJECTED", std::string(status.message()));
+  spdlog::error("nothing was changed: {}", std::string(status.message()));
+}
+
 void Server::LogLimits() const {
   const uint64_t cap = GetInfo(controller_.get()).max_connections;
   rlimit limit{};
@@ -149,24 +191,30 @@ void Server::LogLimits() const {
 }
 
 void Server::LogListeners() const {
-  if (!options_.bind) {
-    spdlog::info("no address to listen on was given; listeners come over the control endpoint");
-    return;
-  }
   std::promise<absl::StatusOr<std::shared_ptr<const control::StateView>>> promise;
   controller_->GetState({.with_backends = false}, 0, absl::Now() + kStartWait,
                         [&promise](auto state) { promise.set_value(std::move(state)); });
   const auto state = promise.get_future().get();
   if (!state.ok()) return;
-  std::string ring_domains;
-  for (const control::RingDomainSpec& domain : options_.ring_domains) {
-    ring_domains += fmt::format(", ring domain {}:{}", domain.domain, domain.port);
+  if ((*state)->listeners.empty()) {
+    spdlog::info("no address to listen on was given; listeners come over the control endpoint");
   }
   for (const auto& listener : (*state)->listeners) {
+    if (!listener.status.is_bound) continue;
+    const auto& pools = (*state)->pools;
+    const auto pool = std::find_if(pools.begin(), pools.end(), [&](const auto& entry) {
+      return entry.object->spec.name == listener.object->spec.pool;
+    });
+    if (pool == pools.end()) continue;
+    std::string ring_domains;
+    for (const control::RingDomainSpec& domain : pool->object->spec.ring_domains) {
+      ring_domains += fmt::format(", ring domain {}:{}", domain.domain, domain.port);
+    }
+    const bool is_udp = listener.object->spec.protocol == control::Protocol::kUdp;
     spdlog::info("listening on {} ({}, {}, {} backends{})",
-                 listener.status.bound_address.ToString(),
-                 options_.protocol == control::Protocol::kUdp ? "udp" : "tcp",
-                 ModeName(options_.mode), options_.backends.size(), ring_domains);
+                 listener.status.bound_address.ToString(), is_udp ? "udp" : "tcp",
+                 ModeName(control::EffectiveMode(pool->object->spec)), pool->status.total,
+                 ring_domains);
   }
 }
 
@@ -183,14 +231,6 @@ void Server::LogEndpoint() const {
                  endpoint.ToString(),
                  options_.security.roles.empty() ? "may change everything" : "is anonymous");
   }
-}
-
-void Server::Reload() {
-  if (!options_.security.tls && options_.security.roles.empty()) {
-    spdlog::info("SIGHUP: there is no --roles and no --tls-cert to read again");
-    return;
-  }
-  rpc_->Reload();
 }
 
 void Server::Drain() {

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "server/config_file.h"
 #include "server/control/controller.h"
 #include "server/options.h"
 #include "server/rpc/rpc_server.h"
@@ -35,7 +36,8 @@ class Server {
   // Readable once the call Shutdown asked for the end: Drain() and Stop() are due.
   int shutdown_descriptor() const { return shutdown_.descriptor(); }
 
-  // Reads the roles file and the files of TLS again.
+  // Reads --config, the roles file and the files of TLS again. What is wrong with one is logged, of
+  // --config also a condition, and changes nothing.
   void Reload();
 
   // Takes no new sessions, and returns when none is left or the time to drain is over:
@@ -51,12 +53,14 @@ class Server {
   absl::Status StartParts();
   absl::Status OpenStatusSocket();
   absl::Status ApplyStandalone();
+  absl::Status ApplyConfig();
   void LogLimits() const;
   void LogListeners() const;
   void LogEndpoint() const;
 
   const Options options_;
   rpc::ShutdownSwitch shutdown_;
+  ConfigNames config_names_;  // of the last --config that took effect
   // In the order of their start; they end in reverse.
   std::unique_ptr<control::Controller> controller_;
   std::unique_ptr<rpc::RpcServer> rpc_;

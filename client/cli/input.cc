@@ -11,10 +11,10 @@
 #include <sstream>
 
 #include "client/cli/exit_code.h"
-#include "client/cli/json_syntax.h"
 #include "client/cli/values.h"
 #include "fmt/format.h"
 #include "google/protobuf/util/json_util.h"
+#include "proto/json_syntax.h"
 
 namespace sidelb::client {
 namespace {

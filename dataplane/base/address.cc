@@ -119,12 +119,22 @@ const char* Address::bytes() const {
 }
 
 bool operator==(const Address& a, const Address& b) {
+  if (a.family() == AF_INET &&
+      b.family() == AF_INET) {  // without a call: large pools compare a lot
+    return a.storage_.v4.sin_addr.s_addr == b.storage_.v4.sin_addr.s_addr &&
+           a.storage_.v4.sin_port == b.storage_.v4.sin_port;
+  }
   return a.family() == b.family() && a.port() == b.port() &&
          std::memcmp(a.bytes(), b.bytes(), a.is_v6() ? 16 : 4) == 0;
 }
 
 bool operator<(const Address& a, const Address& b) {
   if (a.family() != b.family()) return a.family() < b.family();
+  if (a.family() == AF_INET) {
+    const uint32_t left = ntohl(a.storage_.v4.sin_addr.s_addr);
+    const uint32_t right = ntohl(b.storage_.v4.sin_addr.s_addr);
+    return left != right ? left < right : a.port() < b.port();
+  }
   const int order = std::memcmp(a.bytes(), b.bytes(), a.is_v6() ? 16 : 4);
   return order != 0 ? order < 0 : a.port() < b.port();
 }

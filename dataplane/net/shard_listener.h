@@ -15,6 +15,9 @@ class ShardListener {
   virtual void Update(const ListenerSettings& settings, ListenerLoad* load) = 0;
   // Takes what is queued, then closes the socket and ends this object.
   virtual void Close() = 0;
+  // Begins no session any more, but goes on while any shard has one that needs its socket. False
+  // when none has: only Close() may follow.
+  virtual bool Linger() { return false; }
 
  protected:
   ~ShardListener() = default;

@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <utility>
+#include <vector>
 
 #include "dataplane/net/socket_options.h"
 
@@ -13,6 +14,7 @@ namespace {
 
 constexpr int kBatchesPerTurn = 8;
 constexpr int kClosingBatches = 256;
+constexpr uint64_t kLingerMs = 100;  // between two looks
 
 }  // namespace
 
@@ -28,10 +30,37 @@ void UdpListener::Update(const ListenerSettings& settings, ListenerLoad* load) {
   settings_ = settings_->Next(settings, load);
 }
 
-void UdpListener::Close() {
-  // Under a flood the queue never empties.
+// What came before now; under a flood the queue never empties.
+void UdpListener::ReceiveQueued() {
   for (int batch = 0; batch < kClosingBatches && ReceiveSome(); ++batch) {
   }
+}
+
+bool UdpListener::Linger() {
+  ReceiveQueued();
+  is_lingering_ = true;
+  std::vector<UdpSession*> sessions;
+  sessions.reserve(sessions_.size());
+  for (const auto& [key, session] : sessions_) sessions.push_back(session);
+  for (UdpSession* session : sessions) session->OnTimer();
+  if (settings_->load->active.load(std::memory_order_relaxed) == 0) return false;
+  shard_.timers.Schedule(this, shard_.now_ms + kLingerMs);
+  return true;
+}
+
+// Lingers until the sessions of all shards have ended: if one closed its socket before, the kernel
+// would spread the clients over the others anew.
+void UdpListener::OnTimer() {
+  if (settings_->load->active.load(std::memory_order_relaxed) != 0) {
+    return shard_.timers.Schedule(this, shard_.now_ms + kLingerMs);
+  }
+  shard_.udp->FlushAnswers();
+  socket_.Reset();
+}
+
+void UdpListener::Close() {
+  if (!is_lingering_) ReceiveQueued();
+  shard_.timers.Cancel(this);
   shard_.udp->FlushAnswers();
   while (!sessions_.empty()) sessions_.begin()->second->Close(CloseReason::kFinished);
   socket_.Reset();
@@ -85,7 +114,8 @@ UdpSession* UdpListener::FindOrBegin(int slot) {
       .client = Address::FromSockaddr(reinterpret_cast<const sockaddr*>(&peer.address), peer.size),
       .local = shard_.udp->requests.local(slot)};
   const auto found = sessions_.find(key);
-  return found != sessions_.end() ? found->second : Begin(key, peer);
+  if (found != sessions_.end()) return found->second;
+  return is_lingering_ ? nullptr : Begin(key, peer);
 }
 
 UdpSession* UdpListener::Begin(const UdpKey& key, const RawPeer& peer) {

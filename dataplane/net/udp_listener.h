@@ -5,6 +5,11 @@
 // addresses. Under a flood of forged sources the caps hold and sessions that nothing answered give
 // way first.
 //
+// Before the process stops it lingers: datagrams of its sessions pass, others are dropped. A
+// session then ends when it was answered and quiet for a second, an unanswered one as ever; with
+// the last one the socket closes, so that clients hear "port unreachable" and turn to another
+// server.
+//
 // Thread safety: the shard's thread. Ownership: the shard until Close(), which ends its sessions.
 #pragma once
 
@@ -18,7 +23,7 @@
 
 namespace sidelb {
 
-class UdpListener final : public PollTarget, public ShardListener {
+class UdpListener final : public PollTarget, public TimerTarget, public ShardListener {
  public:
   UdpListener(ShardContext& shard, UniqueFd socket, const ListenerSettings& settings,
               ListenerLoad* load);
@@ -27,12 +32,15 @@ class UdpListener final : public PollTarget, public ShardListener {
   void Update(const ListenerSettings& settings, ListenerLoad* load) override;
   // Forwards what is queued, then ends the sessions and closes the socket.
   void Close() override;
+  bool Linger() override;
 
   void OnEvents(uint32_t events, unsigned tag) override;
   void OnContinue() override;
+  void OnTimer() override;
 
   // For its sessions.
   int fd() const { return socket_.get(); }
+  bool is_lingering() const { return is_lingering_; }
   void Forget(UdpSession* session);
   // Ends the session that has waited longest for its first answer, other than `except`; false when
   // there is none.
@@ -41,6 +49,7 @@ class UdpListener final : public PollTarget, public ShardListener {
  private:
   ~UdpListener() override = default;
   bool ReceiveSome();
+  void ReceiveQueued();
   void ForwardBatch(int count);
   UdpSession* FindOrBegin(int slot);
   UdpSession* Begin(const UdpKey& key, const RawPeer& peer);
@@ -51,6 +60,7 @@ class UdpListener final : public PollTarget, public ShardListener {
   absl::flat_hash_map<UdpKey, UdpSession*> sessions_;
   absl::flat_hash_map<Address, uint32_t> per_client_;  // without ports
   IntrusiveList<UdpSession, &UdpSession::unanswered_hook> unanswered_;
+  bool is_lingering_ = false;
 };
 
 }  // namespace sidelb

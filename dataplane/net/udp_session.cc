@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -15,6 +16,8 @@ namespace {
 constexpr int kAnswersPerCall = 8;
 constexpr int kCallsPerTurn = 8;
 constexpr int kSendAttempts = 3;
+// After which an answered session of a lingering listener counts as ended.
+constexpr uint64_t kQuietMs = 1'000;
 
 }  // namespace
 
@@ -36,8 +39,9 @@ uint64_t UdpSession::Deadline() const {
   const ListenerSettings& listener = settings_->listener;
   const bool expects_answer = listener.udp_policy == UdpPolicy::kSession ||
                               listener.udp_policy == UdpPolicy::kRequestResponse;
-  const auto timeout = !is_answered_ && expects_answer ? listener.udp_unanswered_timeout
-                                                       : listener.udp_session_timeout;
+  const bool waits = !is_answered_ && expects_answer;
+  if (listener_->is_lingering() && !waits) return active_ms_ + (expects_answer ? kQuietMs : 0);
+  const auto timeout = waits ? listener.udp_unanswered_timeout : listener.udp_session_timeout;
   return timeout.count() == 0 ? 0 : active_ms_ + static_cast<uint64_t>(timeout.count());
 }
 
@@ -47,7 +51,9 @@ void UdpSession::OnTimer() {
   if (shard_.now_ms >= deadline) {
     // One that waited for a backend in vain did not end because it was idle.
     const bool is_rejected = backend_ == nullptr && failure_ != CloseReason::kUnspecified;
-    return Close(is_rejected ? failure_ : CloseReason::kIdleTimeout);
+    return Close(is_rejected                 ? failure_
+                 : listener_->is_lingering() ? CloseReason::kFinished
+                                             : CloseReason::kIdleTimeout);
   }
   shard_.timers.Schedule(this, deadline);
 }
@@ -87,6 +93,7 @@ void UdpSession::Forward() {
 void UdpSession::CountIn(int datagrams, size_t bytes) {
   if (datagrams == 0) return;
   active_ms_ = shard_.now_ms;
+  awaited_answers_ += static_cast<uint64_t>(datagrams);
   ListenerCounters& counters = settings_->load->counters[shard_.index];
   counters.datagrams_in.Add(static_cast<uint64_t>(datagrams));
   counters.bytes_in.Add(bytes);
@@ -157,6 +164,7 @@ void UdpSession::OnBackendClosed(CloseReason reason) {
 }
 
 void UdpSession::LeaveBackend() {
+  awaited_answers_ = 0;
   backend_hook.Unlink();
   upstream_.Reset();
   backend_shard_ = nullptr;
@@ -199,7 +207,9 @@ void UdpSession::ReceiveAnswers() {
       if (relays) udp.QueueAnswer(slot, listener_->fd(), peer_, key_.local);
     }
     active_ms_ = shard_.now_ms;
-    is_answered_ = true;
+    awaited_answers_ -= std::min(awaited_answers_, static_cast<uint64_t>(received));
+    const bool is_complete = awaited_answers_ == 0;
+    is_answered_ = is_complete || policy != UdpPolicy::kRequestResponse;
     refused_by_ = nullptr;
     unanswered_hook.Unlink();
     if (backend_->load.consecutive_failures.load(std::memory_order_relaxed) != 0) {
@@ -212,7 +222,9 @@ void UdpSession::ReceiveAnswers() {
       backend_shard_->counters.datagrams_out.Add(static_cast<uint64_t>(received));
       backend_shard_->counters.bytes_out.Add(bytes);
     }
-    if (policy == UdpPolicy::kRequestResponse) return Close(CloseReason::kFinished);
+    if (policy == UdpPolicy::kRequestResponse && is_complete) {
+      return Close(CloseReason::kFinished);
+    }
     // Fewer than asked for: the socket is drained, and the next datagram makes a new edge.
     if (received < wanted) return;
   }

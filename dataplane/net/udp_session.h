@@ -81,7 +81,8 @@ class UdpSession final : public PollTarget,
   BackendShard* backend_shard_ = nullptr;
   Backend* refused_by_ = nullptr;  // only compared
   uint64_t active_ms_;
-  bool is_answered_ = false;
+  uint64_t awaited_answers_ = 0;  // of its backend: one for each datagram that was sent there
+  bool is_answered_ = false;      // with request-response: to the last datagram
   bool is_closed_ = false;
   // Why the last datagram found no backend; kUnspecified when it found one.
   CloseReason failure_ = CloseReason::kUnspecified;

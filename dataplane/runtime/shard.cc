@@ -64,7 +64,9 @@ ShardAck Shard::ApplyNow(Publication& publication) {
 
 void Shard::ChangeListener(ListenerChange& change, ShardAck* ack) {
   if (!change.settings.has_value()) {
-    if (auto gone = listeners_.extract(change.id)) gone.mapped()->Close();
+    const auto found = listeners_.find(change.id);
+    if (found == listeners_.end() || (change.lingers && found->second->Linger())) return;
+    listeners_.extract(found).mapped()->Close();
     return;
   }
   if (change.takes_over != 0) {

@@ -35,27 +35,32 @@ absl::StatusOr<std::unique_ptr<ShardSet>> ShardSet::Start(DataPlane::Options opt
   // A write to a closed pipe or socket is an error to handle, not a signal to die of.
   std::signal(SIGPIPE, SIG_IGN);
   const uint64_t descriptors = DescriptorLimit();
-  // A session needs two descriptors; what is left is for listeners, pipes and the control plane.
+  // A session of TCP needs two descriptors, one of UDP one; what is left is for listeners, pipes,
+  // probes and the control plane.
   const uint64_t max_sessions =
       options.max_connections != 0 ? options.max_connections : descriptors * 45 / 100;
   const auto pipes = static_cast<uint32_t>(std::min<uint64_t>(kMaxPipes, descriptors / 50));
   const uint64_t max_udp_sessions = options.max_udp_sessions != 0
                                         ? options.max_udp_sessions
                                         : std::min<uint64_t>(descriptors / 4, UdpPortLimit());
-  std::unique_ptr<ShardSet> set(
-      new ShardSet(std::move(options), max_sessions, max_udp_sessions, pipes));
+  std::unique_ptr<ShardSet> set(new ShardSet(
+      std::move(options),
+      {.sessions = max_sessions,
+       .udp_sessions = max_udp_sessions,
+       .descriptors = std::max({descriptors * 90 / 100, 2 * max_sessions, max_udp_sessions}),
+       .pipes = pipes}));
   for (const std::unique_ptr<Shard>& shard : set->shards_) {
     if (absl::Status status = shard->Start(); !status.ok()) return status;
   }
   return set;
 }
 
-ShardSet::ShardSet(DataPlane::Options options, uint64_t max_sessions, uint64_t max_udp_sessions,
-                   uint32_t pipes)
+ShardSet::ShardSet(DataPlane::Options options, const Limits& limits)
     : control_(std::move(options.control)),
-      pipes_(pipes),
-      admission_(max_sessions),
-      udp_admission_(max_udp_sessions),
+      pipes_(limits.pipes),
+      descriptors_(limits.descriptors),
+      admission_(limits.sessions, &descriptors_, 2),
+      udp_admission_(limits.udp_sessions, &descriptors_, 1),
       collector_(std::make_shared<Collector>()) {
   collector_->on_applied = std::move(options.on_applied);
   for (size_t i = 0; i < options.shards; ++i) {

@@ -47,12 +47,19 @@ class ShardSet {
     decltype(DataPlane::Options::on_applied) on_applied;
   };
 
-  ShardSet(DataPlane::Options options, uint64_t max_sessions, uint64_t max_udp_sessions,
-           uint32_t pipes);
+  struct Limits {
+    uint64_t sessions = 0;
+    uint64_t udp_sessions = 0;
+    uint64_t descriptors = 0;  // of all sessions together
+    uint32_t pipes = 0;
+  };
+
+  ShardSet(DataPlane::Options options, const Limits& limits);
   static void OnAck(const std::shared_ptr<Collector>& collector, ShardAck ack);
 
   boost::asio::any_io_executor control_;
   PipeBudget pipes_;
+  DescriptorBudget descriptors_;
   Admission admission_;
   Admission udp_admission_;
   Faults faults_;

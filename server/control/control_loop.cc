@@ -519,6 +519,7 @@ Info ControlLoop::GetInfo() const {
                                .detail = fmt::format("{}: {}", name, listener->error),
                                .since = listener->error_time});
   }
+  for (const auto& [code, condition] : conditions_) info.conditions.push_back(condition);
   if (provider_) {
     for (Condition& condition : provider_->GetConditions()) {
       info.conditions.push_back(std::move(condition));
@@ -534,6 +535,16 @@ Info ControlLoop::GetInfo() const {
     if (count > 0) info.faults.emplace_back(code, count);
   }
   return info;
+}
+
+void ControlLoop::SetCondition(const std::string& code, const std::optional<std::string>& detail) {
+  if (!detail) {
+    conditions_.erase(code);
+    return;
+  }
+  Condition& condition =
+      conditions_.try_emplace(code, Condition{.code = code, .since = Now()}).first->second;
+  condition.detail = *detail;
 }
 
 Stats ControlLoop::GetStats(const Filter& filter, bool reset_peaks) const {

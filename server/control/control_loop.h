@@ -13,6 +13,7 @@
 #include <deque>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -45,6 +46,7 @@ class ControlLoop {
   void GetState(Filter filter, uint64_t min_revision, absl::Time deadline,
                 Controller::StateCallback callback);
   Info GetInfo() const;
+  void SetCondition(const std::string& code, const std::optional<std::string>& detail);
   void AskShards(std::function<void()> callback) { data_plane_->AskShards(std::move(callback)); }
   Stats GetStats(const Filter& filter, bool reset_peaks) const;
   Subscription Subscribe(const Filter& filter, bool with_view) const;
@@ -133,6 +135,7 @@ class ControlLoop {
   std::list<WaitingRead> waiting_reads_;
   std::deque<Deferred> deferred_;  // in order; while there is one, later ones line up behind
   std::vector<Draining> drains_;
+  std::map<std::string, Condition> conditions_;      // of the daemon around, by code
   std::optional<boost::asio::thread_pool> builder_;  // from the first large pool on
   std::mutex post_mutex_;
   bool is_closed_ = false;  // guarded by post_mutex_: nothing more is posted

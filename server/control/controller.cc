@@ -47,6 +47,12 @@ void Controller::GetInfo(InfoCallback callback) {
   if (!posted) callback(Info{.state = ServerState::kDraining});
 }
 
+void Controller::SetCondition(std::string code, std::optional<std::string> detail) {
+  loop_->Post([loop = loop_.get(), code = std::move(code), detail = std::move(detail)] {
+    loop->SetCondition(code, detail);
+  });
+}
+
 void Controller::AskShards(std::function<void(bool)> callback) {
   const bool posted = loop_->Post(
       [loop = loop_.get(), callback] { loop->AskShards([callback] { callback(true); }); });

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -51,6 +52,10 @@ class Controller {
   void GetState(Filter filter, uint64_t min_revision, absl::Time deadline, StateCallback callback);
 
   void GetInfo(InfoCallback callback);
+
+  // A condition of the daemon around the control plane, shown by GetInfo from now on; without
+  // `detail` it is over.
+  void SetCondition(std::string code, std::optional<std::string> detail);
 
   // Calls back with true once every shard has answered. After Stop() with false, on the calling
   // thread; a call that Stop() interrupts is dropped.

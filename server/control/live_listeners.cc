@@ -200,6 +200,7 @@ void LiveState::CloseListeners() {
   for (auto& [name, listener] : listeners_) {
     if (!HasSockets(listener)) continue;
     CloseSockets(std::exchange(listener.id, 0), listener.bound_address);
+    listener_changes_.back().lingers = true;
     listener.bound_address = Address();
   }
 }

@@ -197,8 +197,11 @@ std::shared_ptr<PoolSnapshot> LiveState::BuildPool(const std::string& name,
   // Who has begun to serve, and whether weights have to be scaled.
   absl::Duration next_step = absl::InfiniteDuration();
   uint32_t largest = 0;
+  // Both are sorted by address, and all that is wanted lives.
+  auto next = pool.backends.begin();
   for (const auto& [address, object] : wanted.backends) {
-    LiveBackend& live = pool.backends.at(address);
+    while (!(next->first == address)) ++next;
+    LiveBackend& live = next->second;
     const Health health = EffectiveHealth(*object, live);
     const bool can_serve =
         EffectiveAdminState(object->effective) == AdminState::kEnabled && !live.is_ejected &&
@@ -218,8 +221,7 @@ std::shared_ptr<PoolSnapshot> LiveState::BuildPool(const std::string& name,
     slow_starts_.erase(name);
   }
   const uint32_t scale = is_ramping ? RampScale(largest) : 1;
-  // Both are sorted by address, and all that is wanted lives.
-  auto next = pool.backends.begin();
+  next = pool.backends.begin();
   return BuildSnapshot(pool.id, wanted, pool.load.get(), [&](const BackendObject& object) {
     while (!(next->first == object.address)) ++next;
     LiveBackend& live = next->second;

@@ -66,10 +66,13 @@ class Measure(unittest.TestCase):
 
     def test_a_small_pool_is_measured(self):
         report = self.measure("scale", "--backends", "1000", "--seconds", "0.1", "--watches", "2",
-                              "--deaf-seconds", "1")
+                              "--deaf-seconds", "1", "--apply-seconds", "0.2", "--watchers", "60")
 
         self.assertGreater(report["pool"]["cpu_percent"]["slb-health"], 0)
-        self.assertEqual(len(report["changes"]), 4)
+        self.assertEqual(len(report["changes"]), 5)
+        self.assertEqual([row["writers"] for row in report["applies"][:2]], [1, 16])
+        self.assertEqual([row["watchers"] for row in report["watchers"]], [60, 60])
+        self.assertTrue(all(row["count"] > 0 for row in report["applies"] + report["watchers"]))
         self.assertEqual(len(report["watches"]), 2)
         self.assertGreater(len(report["deaf"]["samples"]), 0)
 

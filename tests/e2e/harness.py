@@ -168,9 +168,11 @@ class Backend(Program):
 
 
 class SideLb(Program):
-    """The daemon, ready to serve when the constructor returns. `endpoint` is its control socket."""
+    """The daemon, ready to serve when the constructor returns. `endpoint` is its control socket.
 
-    def __init__(self, folder, *arguments, environment=None, control=None):
+    `command`, where given, is what starts it instead of its program, with the arguments added."""
+
+    def __init__(self, folder, *arguments, environment=None, control=None, command=None):
         self.endpoint = control or f"unix:{folder}/control.sock"
         self._notifications = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -179,8 +181,9 @@ class SideLb(Program):
         self._socket.setblocking(False)
         if "--status-socket" not in arguments:  # daemons of tests share no place
             arguments = (*arguments, "--status-socket", "none")
-        super().__init__("sidelb", *arguments, "--control", self.endpoint,
-                         environment={"NOTIFY_SOCKET": path, **(environment or {})})
+        super().__init__("sidelb", environment={"NOTIFY_SOCKET": path, **(environment or {})},
+                         command=[*map(str, command or [BIN / "sidelb"]), *map(str, arguments),
+                                  "--control", self.endpoint])
         try:
             self.wait_notification("READY=1")
         except AssertionError:
@@ -522,6 +525,13 @@ class TestCase(unittest.TestCase):
         except ConnectionResetError:
             end = "reset"
         self.assertEqual(end, "reset")
+
+    def wait_until(self, condition, what):
+        """For what tells no event: asks until `condition` gives something true, and returns it."""
+        end = time.monotonic() + LIMIT
+        while not (found := condition()):
+            self.assertLess(time.monotonic(), end, f"{what} did not come about")
+        return found
 
     def assert_refused(self, address):
         with self.assertRaises(ConnectionRefusedError):

@@ -1,60 +1,16 @@
 """Ring domains with the real daemon: a scripted DNS server says which backends there are."""
 
 import socket
-import struct
-import threading
 import time
 
-from harness import LIMIT, TestCase, ctl, http_get, main, res, split_address
-
-SERVFAIL, NXDOMAIN = 2, 3
-
-
-class DnsServer:
-    """Answers every A question with `ips`, or with `rcode`; every other one with nothing."""
-
-    def __init__(self):
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self._socket.getsockname()[1]
-        self.ips, self.rcode = [], NXDOMAIN
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def answer(self, *ips, rcode=0):
-        self.ips, self.rcode = list(ips), rcode
-
-    def _run(self):
-        while True:
-            query, peer = self._socket.recvfrom(512)
-            if not query:
-                return
-            end = query.index(b"\0", 12) + 5
-            kind = struct.unpack(">H", query[end - 4:end - 2])[0]
-            ips = self.ips if kind == 1 and self.rcode == 0 else []
-            reply = query[:2] + struct.pack(">5H", 0x8180 | self.rcode, 1, len(ips), 0, 0)
-            reply += query[12:end]
-            for ip in ips:
-                reply += struct.pack(">3HIH", 0xc00c, 1, 1, 0, 4) + socket.inet_aton(ip)
-            self._socket.sendto(reply, peer)
-
-    def close(self):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            sender.sendto(b"", split_address(self.address))
-        self._thread.join(LIMIT)
-        self._socket.close()
-
+from dns_server import SERVFAIL, DnsServer
+from harness import TestCase, ctl, http_get, main, res, split_address
 
 class RingDomain(TestCase):
 
     def setUp(self):
         super().setUp()
         self.dns = self.keep(DnsServer())
-
-    def wait_for(self, condition, what):
-        end = time.monotonic() + LIMIT
-        while not condition():
-            self.assertLess(time.monotonic(), end, f"{what} did not come")
 
     def start_twins(self):
         """Two backends with one port: a on 127.0.0.1, b on 127.0.0.2."""
@@ -81,11 +37,11 @@ class RingDomain(TestCase):
             return [c.code for c in client.info().conditions]
 
         # It runs while nothing is known, and says so.
-        self.wait_for(lambda: codes() == ["DNS_FAILING"], "DNS_FAILING")
+        self.wait_until(lambda: codes() == ["DNS_FAILING"], "DNS_FAILING")
         self.assert_reset(address)
 
         self.dns.answer("127.0.0.1")
-        self.wait_for(lambda: list(client.backends()) == [a.address], "a")
+        self.wait_until(lambda: list(client.backends()) == [a.address], "a")
         self.assertEqual(http_get(address), "a")
         self.assertEqual(codes(), [])
         claim, = client.backends()[a.address].claims
@@ -98,10 +54,10 @@ class RingDomain(TestCase):
         moment = time.monotonic()
         self.dns.answer("127.0.0.2")
         traffic.wait_for(20, name="b")
-        self.wait_for(lambda: all(item.address == b.address or not item.claims
+        self.wait_until(lambda: all(item.address == b.address or not item.claims
                                   for item in client.backends().values()), "the end of a")
         self.dns.answer(rcode=SERVFAIL)
-        self.wait_for(lambda: codes() == ["DNS_FAILING"], "DNS_FAILING")
+        self.wait_until(lambda: codes() == ["DNS_FAILING"], "DNS_FAILING")
         traffic.wait_for(20, name="b")
         self.dns.answer("127.0.0.1", "127.0.0.2")
         traffic.wait_for(20, name="a")
@@ -119,7 +75,7 @@ class RingDomain(TestCase):
             client.apply(ctl.Op(put_pool=res.Pool(name="web", ring_domains=domains)))
 
         put(res.RingDomain(domain="web.example", port=port))
-        self.wait_for(lambda: list(client.backends("web")) == [a.address], "a")
+        self.wait_until(lambda: list(client.backends("web")) == [a.address], "a")
         put()
         self.assertEqual(client.backends("web"), {})
         with self.assert_api_error("INVALID_ARGUMENT", "BAD_FIELD") as errors:

@@ -4,8 +4,8 @@ import os
 import signal
 import socket
 
-from harness import (TestCase, http_get, main, override, put_listener, put_pool, res, split_address,
-                     upsert)
+from harness import (LIMIT, TestCase, http_get, main, override, put_listener, put_pool, res,
+                     split_address, upsert)
 
 
 class Start(TestCase):
@@ -170,6 +170,23 @@ class Stop(TestCase):
         self.assertEqual(session.wait_for_end(), "fin")
         session.close()
         self.assertEqual(daemon.wait(), 0, daemon.describe())
+
+    def test_a_udp_question_that_came_before_the_signal_is_answered(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as backend, \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            backend.bind(("127.0.0.1", 0))
+            daemon = self.start_sidelb(
+                "127.0.0.1:0", "proto=udp", f"backends=127.0.0.1:{backend.getsockname()[1]}")
+            for end in (backend, client):
+                end.settimeout(LIMIT)
+            client.connect(split_address(self.connect(daemon).listen_address()))
+            client.send(b"question")
+            question, session = backend.recvfrom(100)
+            daemon.signal(signal.SIGTERM)
+            daemon.wait_notification("STOPPING=1")
+            backend.sendto(b"the answer to " + question, session)
+            self.assertEqual(client.recv(100), b"the answer to question")
+            self.assertEqual(daemon.wait(), 0, daemon.describe())
 
     def test_the_drain_timeout_resets_what_is_left_and_ends_with_0(self):
         a, = self.start_backends("a")

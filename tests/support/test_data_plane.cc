@@ -73,9 +73,9 @@ Address TestDataPlane::Listen(ListenerId id, const ListenerSettings& settings,
   return bound;
 }
 
-void TestDataPlane::Unlisten(ListenerId id) {
+void TestDataPlane::Unlisten(ListenerId id, bool lingers) {
   std::vector<ListenerChange> changes;
-  changes.push_back({.id = id});
+  changes.push_back({.id = id, .lingers = lingers});
   Publish({}, std::move(changes));
 }
 

@@ -1,6 +1,7 @@
 // UDP through the data plane: sessions, their end, other backends at once, bounds.
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <memory>
 #include <set>
 #include <vector>
@@ -171,6 +172,30 @@ TEST_F(UdpTest, RequestResponseEndsWithTheAnswer) {
   EXPECT_EQ(plane.closes(1, CloseReason::kFinished), 5u);
 }
 
+// A resolver asks for A and AAAA from one port, and waits for both.
+TEST_F(UdpTest, RequestResponsePassesOnTheAnswersToAllThatWasAsked) {
+  UdpSocket backend;
+  TestDataPlane plane(1);
+  plane.AddPool(1);
+  plane.AddBackend(1, backend.local());
+  UdpSocket socket(*Address::Parse("127.0.0.1:0"),
+                   Listen(plane, {.udp_policy = UdpPolicy::kRequestResponse}));
+  Address asker;
+  socket.Send("A");
+  EXPECT_EQ(backend.Receive(&asker), "A");
+  socket.Send("AAAA");
+  EXPECT_EQ(backend.Receive(&asker), "AAAA");
+
+  backend.SendTo("192.0.2.1", asker);
+  EXPECT_EQ(socket.Receive(), "192.0.2.1");
+  EXPECT_EQ(plane.data_plane().active_sessions(), 1u);
+  backend.SendTo("2001:db8::1", asker);
+  EXPECT_EQ(socket.Receive(), "2001:db8::1");
+
+  EXPECT_TRUE(plane.WaitUntil([&] { return plane.data_plane().active_sessions() == 0; }));
+  EXPECT_EQ(plane.closes(1, CloseReason::kFinished), 1u);
+}
+
 TEST_F(UdpTest, PerPacketPicksAnew) {
   std::atomic<int> a_count{0}, b_count{0};
   UdpServer a([&](std::string_view) {
@@ -320,6 +345,60 @@ TEST_F(UdpTest, ARemovedListenerEndsItsSessionsAndFreesTheAddress) {
   plane.Unlisten(1);
   EXPECT_EQ(plane.data_plane().active_sessions(), 0u);
   EXPECT_TRUE(plane.data_plane().Bind(address, Transport::kUdp).ok());
+}
+
+TEST_F(UdpTest, ALingeringListenerDeliversTheAnswersThatAreDue) {
+  UdpSocket backend;  // answers when the test does
+  TestDataPlane plane(2);
+  plane.AddPool(1);
+  plane.AddBackend(1, backend.local());
+  const Address address = Listen(plane, {.udp_policy = UdpPolicy::kRequestResponse});
+  UdpSocket old_client(*Address::Parse("127.0.0.1:0"), address);
+  old_client.Send("question");
+  Address session;
+  ASSERT_EQ(backend.Receive(&session), "question");
+
+  plane.Unlisten(1, /*lingers=*/true);
+  UdpSocket new_client(*Address::Parse("127.0.0.1:0"), address);
+  new_client.Send("too late");
+  old_client.Send("again");  // of a session that there is
+  EXPECT_EQ(backend.Receive(), "again");
+  backend.SendTo("answer", session);
+  EXPECT_EQ(old_client.Receive(), "answer");
+  EXPECT_EQ(plane.data_plane().active_sessions(), 1u);  // one more is due
+  backend.SendTo("another", session);
+  EXPECT_EQ(old_client.Receive(), "another");
+  EXPECT_TRUE(plane.WaitUntil([&] { return plane.data_plane().active_sessions() == 0; }));
+  EXPECT_EQ(plane.closes(1, CloseReason::kFinished), 1u);
+  // Then every shard closes its socket: who writes now is told so.
+  EXPECT_TRUE(plane.WaitUntil([&] { return !new_client.Send("x") && errno == ECONNREFUSED; }));
+}
+
+TEST_F(UdpTest, ALingeringListenerEndsWhatIsQuiet) {
+  UdpServer server(Named(""));
+  TestDataPlane plane(1);
+  plane.AddPool(1);
+  plane.AddBackend(1, server.address());
+  const Address address = Listen(plane);  // its sessions last for a minute
+  UdpSocket socket(*Address::Parse("127.0.0.1:0"), address);
+  socket.Send("x");
+  EXPECT_EQ(socket.Receive(), "x");
+  plane.Unlisten(1, /*lingers=*/true);
+  EXPECT_TRUE(plane.WaitUntil([&] { return plane.data_plane().active_sessions() == 0; }));
+  EXPECT_EQ(plane.closes(1, CloseReason::kFinished), 1u);
+}
+
+TEST_F(UdpTest, ALingeringListenerHoldsNothingThatExpectsNoAnswer) {
+  UdpServer server(Named(""));
+  TestDataPlane plane(1);
+  plane.AddPool(1);
+  plane.AddBackend(1, server.address());
+  const Address address = Listen(plane, {.udp_policy = UdpPolicy::kOneWay});
+  UdpSocket socket(*Address::Parse("127.0.0.1:0"), address);
+  socket.Send("x");
+  EXPECT_TRUE(plane.WaitUntil([&] { return server.received() == 1; }));
+  plane.Unlisten(1, /*lingers=*/true);
+  EXPECT_EQ(plane.data_plane().active_sessions(), 0u);
 }
 
 TEST_F(UdpTest, ManyClientsAtOnceLoseNothing) {

@@ -3,9 +3,9 @@
 #include <sstream>
 
 #include "client/cli/exit_code.h"
-#include "client/cli/json_syntax.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/json_syntax.h"
 
 namespace sidelb::client {
 namespace {

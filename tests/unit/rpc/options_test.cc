@@ -113,6 +113,13 @@ TEST(OptionsTest, ArgumentsWinOverVariables) {
            variables));
 }
 
+TEST(OptionsTest, AConfigurationMayBeAFlagOrAVariable) {
+  EXPECT_EQ(Good({"--config", "/etc/sidelb.json"}).config_file, "/etc/sidelb.json");
+  EXPECT_EQ(Good({}, {{"SIDELB_CONFIG", "a"}}).config_file, "a");
+  EXPECT_EQ(Good({"--config", "b"}, {{"SIDELB_CONFIG", "a"}}).config_file, "b");
+  EXPECT_THAT(Good({}).config_file, IsEmpty());
+}
+
 TEST(OptionsTest, AnEmptyVariableIsNone) {
   EXPECT_FALSE(Good({}, {{"SIDELB_BIND_ADDR", ""}, {"SIDELB_RING_DOMAIN", ""}}).bind);
 }
@@ -328,6 +335,8 @@ TEST(OptionsTest, AWrongArgumentNamesItselfAndWhatIsAllowed) {
       {{"--max-connections", "0"}, "--max-connections 0", "1 to"},
       {{"--max-connections", "1e6"}, "--max-connections 1e6", "1 to"},
       {{"--max-connections", "99999999999999999999"}, "99999999999999999999", "1 to"},
+      {{"--config", ""}, "--config", "the path of a file"},
+      {{at, "backends=10.0.0.5:80", "--config", "f"}, "--config f", "write one of them"},
       {{"--control", "7000"}, "'7000'", "unix:PATH or IP:PORT"},
       {{"--control", "example.com:7000"}, "'example.com:7000'", "unix:PATH or IP:PORT"},
       {{"--drain-timeout", "25"}, "--drain-timeout 25", "25s"},

@@ -1,11 +1,11 @@
-#include "client/cli/json_syntax.h"
+#include "proto/json_syntax.h"
 
 #include <algorithm>
 #include <set>
 
 #include "fmt/format.h"
 
-namespace sidelb::client {
+namespace sidelb {
 namespace {
 
 constexpr int kMaxDepth = 64;
@@ -176,4 +176,4 @@ absl::StatusOr<std::vector<std::string>> CheckJson(std::string_view text) {
   return Reader(text).Run();
 }
 
-}  // namespace sidelb::client
+}  // namespace sidelb
