@@ -144,6 +144,8 @@ absl::Status Server::ApplyConfig() {
   const auto applied = Apply(controller_.get(), std::move(request));
   if (!applied.ok()) return InWordsOfFile(file, *config, applied.status());
   config_names_ = config->names;
+  // Before the log says it: who reads the line may look at once.
+  controller_->SetCondition("CONFIG_REJECTED", std::nullopt);
   spdlog::info("{}: {} listeners, {} pools, {} backends of its own", file,
                config->names.listeners.size(), config->names.pools.size(), config->backends);
   if (config->overrides_left_out > 0) {
@@ -162,10 +164,7 @@ void Server::Reload() {
     return;
   }
   const absl::Status status = ApplyConfig();
-  if (status.ok()) {
-    controller_->SetCondition("CONFIG_REJECTED", std::nullopt);
-    return;
-  }
+  if (status.ok()) return;
   controller_->SetCondition("CONFIG_REJECTED", std::string(status.message()));
   spdlog::error("nothing was changed: {}", std::string(status.message()));
 }
