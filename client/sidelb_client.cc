@@ -23,9 +23,24 @@ constexpr absl::Duration kLongestDrain = absl::Hours(1);
 // Longer than any wait that makes sense, and short enough for every clock's arithmetic.
 constexpr absl::Duration kMaxTimeout = absl::Hours(24 * 365);
 
-grpc::ChannelArguments MakeArguments(const std::string& user_agent) {
+bool UsesTls(const Endpoint& endpoint, const Client::Options& options) {
+  return options.tls && endpoint.kind == Endpoint::Kind::kTcp;
+}
+
+std::shared_ptr<grpc::ChannelCredentials> MakeCredentials(const Endpoint& endpoint,
+                                                          const Client::Options& options) {
+  if (!UsesTls(endpoint, options)) return grpc::InsecureChannelCredentials();
+  return grpc::SslCredentials({.pem_root_certs = options.tls->ca,
+                               .pem_private_key = options.tls->key,
+                               .pem_cert_chain = options.tls->certificate});
+}
+
+grpc::ChannelArguments MakeArguments(const Endpoint& endpoint, const Client::Options& options) {
   grpc::ChannelArguments arguments;
-  arguments.SetUserAgentPrefix(user_agent);
+  arguments.SetUserAgentPrefix(options.user_agent);
+  if (UsesTls(endpoint, options) && !options.tls->server_name.empty()) {
+    arguments.SetSslTargetNameOverride(options.tls->server_name);
+  }
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   // The endpoint is meant as it is written, whatever proxy the environment names for the web.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
@@ -113,8 +128,8 @@ Client::Client(const Endpoint& endpoint, const Options& options)
     : endpoint_(endpoint),
       options_(options),
       connection_(std::make_unique<Connection>(Connection{pb::ControlService::NewStub(
-          grpc::CreateCustomChannel(Target(endpoint), grpc::InsecureChannelCredentials(),
-                                    MakeArguments(options.user_agent)))})) {}
+          grpc::CreateCustomChannel(Target(endpoint), MakeCredentials(endpoint, options),
+                                    MakeArguments(endpoint, options)))})) {}
 
 Client::~Client() = default;
 
@@ -171,6 +186,15 @@ absl::StatusOr<pb::RenewLeaseResponse> Client::RenewLease(const pb::RenewLeaseRe
   SetDeadline(&context, options_.timeout);
   pb::RenewLeaseResponse response;
   const grpc::Status status = connection_->stub->RenewLease(&context, request, &response);
+  if (!status.ok()) return ToStatus(status, endpoint_, options_.timeout);
+  return response;
+}
+
+absl::StatusOr<pb::ShutdownResponse> Client::Shutdown(const pb::ShutdownRequest& request) {
+  grpc::ClientContext context;
+  SetDeadline(&context, options_.timeout);
+  pb::ShutdownResponse response;
+  const grpc::Status status = connection_->stub->Shutdown(&context, request, &response);
   if (!status.ok()) return ToStatus(status, endpoint_, options_.timeout);
   return response;
 }

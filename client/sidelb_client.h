@@ -24,12 +24,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/endpoint.h"
 #include "client/error_details.h"
+#include "client/tls.h"
 #include "client/watch_stream.h"
 #include "sidelb/v1/control.pb.h"
 
@@ -43,6 +45,7 @@ class Client {
     // How long the daemon may take to answer. What an Apply waits for comes on top of it.
     absl::Duration timeout = absl::Seconds(5);
     std::string user_agent = "sidelb-client";
+    std::optional<Tls> tls;  // of a HOST:PORT; a unix socket needs none
   };
 
   // Does no I/O.
@@ -63,6 +66,9 @@ class Client {
 
   // An owner's promise to go on: creates, renews, takes over or releases its lease.
   absl::StatusOr<pb::RenewLeaseResponse> RenewLease(const pb::RenewLeaseRequest& request);
+
+  // Makes the daemon drain and end. It answers before it does.
+  absl::StatusOr<pb::ShutdownResponse> Shutdown(const pb::ShutdownRequest& request);
 
   // Waits until reads show `revision` or a later one. DEADLINE_EXCEEDED (TIMEOUT) when that did not
   // come within `timeout`; the client's own timeout does not matter here.

@@ -1,7 +1,10 @@
-// sidelb: the daemon. Exit codes: 0 after a drain, 1 when it cannot start, 2 for wrong arguments,
-// 128 + signal when a second signal ends it at once. With --health-check-uds: 0 healthy, else 1.
-// SIGHUP reads --config again.
+// sidelb: the daemon. SIGTERM, SIGINT and the call Shutdown drain and end it, SIGHUP makes it read
+// --config, roles and certificates again. Exit codes: 0 after a drain, 1 when it cannot start, 2
+// for wrong arguments, 128 + signal when a second signal ends it at once. With --health-check-uds:
+// 0 healthy, else 1.
+#include <poll.h>
 #include <pthread.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -11,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "dataplane/base/unique_fd.h"
 #include "server/log.h"
 #include "server/options.h"
 #include "server/sd_notify.h"
@@ -48,10 +52,26 @@ void EndAtTheNextSignal() {
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
+// Serves until it is to end; returns what for.
+std::string_view WaitForTheEnd(Server* server) {
+  const sigset_t waited = Signals();
+  const UniqueFd signals(signalfd(-1, &waited, SFD_CLOEXEC | SFD_NONBLOCK));
+  while (true) {
+    pollfd waits[2] = {{signals.get(), POLLIN, 0}, {server->shutdown_descriptor(), POLLIN, 0}};
+    if (poll(waits, 2, -1) < 0) continue;
+    if (waits[1].revents != 0) return "Shutdown";
+    signalfd_siginfo info{};
+    if (read(signals.get(), &info, sizeof(info)) != sizeof(info)) continue;
+    if (info.ssi_signo == SIGTERM) return "SIGTERM";
+    if (info.ssi_signo == SIGINT) return "SIGINT";
+    server->Reload();
+  }
+}
+
 int Run(const Options& options) {
   // Before the first thread, which inherits the mask: only main waits for these signals.
-  const sigset_t signals = Signals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  const sigset_t waited_signals = Signals();
+  pthread_sigmask(SIG_BLOCK, &waited_signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   // As PID 1 of a container it inherits orphans of others; ignored, their ends leave no zombies.
   std::signal(SIGCHLD, SIG_IGN);
@@ -66,11 +86,9 @@ int Run(const Options& options) {
   }
   Notify("READY=1");
 
-  int signal = 0;
-  while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) (*server)->Reload();
+  const std::string_view why = WaitForTheEnd(server->get());
   EndAtTheNextSignal();
-  spdlog::info("{}: stopping; a second signal ends at once",
-               signal == SIGINT ? "SIGINT" : "SIGTERM");
+  spdlog::info("{}: stopping; {} signal ends at once", why, why == "Shutdown" ? "a" : "a second");
   Notify("STOPPING=1");
   (*server)->Drain();
   (*server)->Stop();

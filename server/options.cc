@@ -50,8 +50,14 @@ Flags:
                           instead of an address; SIGHUP reads it again. Default: SIDELB_CONFIG
   --control ENDPOINT      where gRPC is served: unix:PATH or IP:PORT. Default: the socket
                           /run/sidelb/control.sock, else $XDG_RUNTIME_DIR/sidelb/control.sock
-  --control-insecure      allow an endpoint that other machines reach, though it has no
-                          authentication and no encryption
+  --tls-cert FILE         certificate of the control endpoint (PEM, with its chain); a port that
+  --tls-key FILE          other machines reach needs it, with its key. Both are read anew when they
+                          change
+  --tls-client-ca FILE    who signs the certificates that clients must then show
+  --roles FILE            who may do what over gRPC, by user and certificate; SIGHUP reads it anew.
+                          Default: whoever can reach the endpoint may do everything
+  --control-insecure      allow a port that other machines reach without TLS or without certificates
+                          of clients
   --status-socket PATH    where each connection is told HEALTHY or UNHEALTHY; none = nowhere.
                           Default: /run/sidelb.sock, else status.sock beside the control socket
   --resolver IP:PORT      the DNS server of ring domains. Default: those of /etc/resolv.conf
@@ -104,6 +110,7 @@ class Parser {
     ReadStandalone();
     ReadConfigFile();
     ReadFlags();
+    ReadSecurity();
     ReadControl();
     ReadStatusSocket();
     if (!error_.empty()) return UsageError(error_);
@@ -407,14 +414,49 @@ class Parser {
       Fail(fmt::format("--control: {}", std::string(endpoint.status().message())));
       return;
     }
-    if (!endpoint->is_local() && !is_insecure_allowed_) {
-      Fail(*setting,
-           "other machines could change the configuration, because this endpoint has no "
-           "authentication and no encryption; allowed: a unix socket, a loopback address, or "
-           "--control-insecure beside it");
-      return;
-    }
+    if (!endpoint->is_local() && !is_insecure_allowed_) CheckExposed(*setting);
     options_.control = *endpoint;
+  }
+
+  // An endpoint that other machines reach must know whom it talks to.
+  void CheckExposed(const Setting& setting) {
+    const rpc::Security& security = options_.security;
+    if (!security.tls) {
+      Fail(setting,
+           "other machines could change the configuration, because this endpoint has no "
+           "authentication and no encryption; allowed: --tls-cert, --tls-key and --tls-client-ca "
+           "beside it, a unix socket, a loopback address, or --control-insecure");
+    } else if (security.tls->client_ca.empty() && security.roles.empty()) {
+      Fail(setting,
+           "other machines could change the configuration, because nobody needs a certificate; "
+           "allowed: --tls-client-ca or --roles beside it, or --control-insecure");
+    }
+  }
+
+  void ReadSecurity() {
+    const std::optional<Setting> certificate = File("--tls-cert");
+    const std::optional<Setting> key = File("--tls-key");
+    const std::optional<Setting> client_ca = File("--tls-client-ca");
+    if (const std::optional<Setting> roles = File("--roles"))
+      options_.security.roles = roles->value;
+    if (certificate && !key) Fail(*certificate, "needs --tls-key FILE beside it");
+    if (key && !certificate) Fail(*key, "needs --tls-cert FILE beside it");
+    if (client_ca && !certificate) Fail(*client_ca, "needs --tls-cert and --tls-key beside it");
+    if (!certificate || !key) return;
+    options_.security.tls = rpc::TlsPaths{.certificate = certificate->value,
+                                          .key = key->value,
+                                          .client_ca = client_ca ? client_ca->value : ""};
+    const std::optional<Setting> control = Flag("--control");
+    if (!control || control->value.starts_with("unix:")) {
+      Fail(*certificate, "is for --control IP:PORT; the unix socket knows its users without TLS");
+    }
+  }
+
+  // A flag that names a file.
+  std::optional<Setting> File(std::string_view name) {
+    std::optional<Setting> setting = Flag(name);
+    if (setting && setting->value.empty()) Fail(*setting, "is empty; allowed: the path of a file");
+    return setting;
   }
 
   void ReadStatusSocket() {
@@ -440,7 +482,11 @@ class Parser {
                                   {"proto", "--proto", "SIDELB_PROTO"},
                                   {"backends", "--backends", "SIDELB_BACKENDS"},
                                   {"ring_domain", "--ring-domain", "SIDELB_RING_DOMAIN"}}};
-  std::array<std::pair<std::string, std::string>, 11> flags_{{{"--control", ""},
+  std::array<std::pair<std::string, std::string>, 15> flags_{{{"--control", ""},
+                                                              {"--tls-cert", ""},
+                                                              {"--tls-key", ""},
+                                                              {"--tls-client-ca", ""},
+                                                              {"--roles", ""},
                                                               {"--config", ""},
                                                               {"--status-socket", ""},
                                                               {"--resolver", ""},

@@ -22,6 +22,7 @@
 #include "dataplane/pool/picker.h"
 #include "server/control/model.h"
 #include "server/rpc/endpoint.h"
+#include "server/rpc/rpc_server.h"
 #include "server/status_check.h"
 
 namespace sidelb::server {
@@ -45,6 +46,7 @@ struct Options {
   uint64_t max_connections = 0;          // 0 = from RLIMIT_NOFILE
   std::optional<rpc::Endpoint> control;  // absent: the first of default_sockets that will do
   std::vector<std::string> default_sockets;
+  rpc::Security security;
   StatusPlace status_place = StatusPlace::kNowhere;
   std::string status_path;  // kPath
   LogLevel log_level = LogLevel::kInfo;

@@ -33,6 +33,7 @@ control::Info GetInfo(control::Controller* controller) {
 
 absl::StatusOr<control::ApplyResponse> Apply(control::Controller* controller,
                                              control::ApplyRequest request) {
+  request.caller.principal = "server";
   std::promise<absl::StatusOr<control::ApplyResponse>> promise;
   controller->Apply(std::move(request), [&promise](absl::StatusOr<control::ApplyResponse> result) {
     promise.set_value(std::move(result));
@@ -61,8 +62,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
 Server::~Server() { Stop(); }
 
 absl::Status Server::StartParts() {
-  auto rpc = options_.control ? rpc::RpcServer::Open(*options_.control)
-                              : rpc::RpcServer::OpenDefault(options_.default_sockets);
+  auto rpc = options_.control
+                 ? rpc::RpcServer::Open(*options_.control, options_.security)
+                 : rpc::RpcServer::OpenDefault(options_.default_sockets, options_.security);
   if (!rpc.ok()) return rpc.status();
   rpc_ = *std::move(rpc);
   if (absl::Status status = OpenStatusSocket(); !status.ok()) return status;
@@ -86,9 +88,9 @@ absl::Status Server::StartParts() {
 
   RaiseNice();
   absl::Status status =
-      rpc_->Start(controller_.get(), SIDELB_VERSION, GetInfo(controller_.get()).epoch);
+      rpc_->Start(controller_.get(), SIDELB_VERSION, GetInfo(controller_.get()).epoch, &shutdown_);
   if (!status.ok()) return status;
-  spdlog::info("control endpoint: {}", rpc_->endpoint().ToString());
+  LogEndpoint();
   if (status_ != nullptr) {
     status_->Start(controller_.get());
     spdlog::info("status socket: {}", status_->path());
@@ -142,6 +144,8 @@ absl::Status Server::ApplyConfig() {
   const auto applied = Apply(controller_.get(), std::move(request));
   if (!applied.ok()) return InWordsOfFile(file, *config, applied.status());
   config_names_ = config->names;
+  // Before the log says it: who reads the line may look at once.
+  controller_->SetCondition("CONFIG_REJECTED", std::nullopt);
   spdlog::info("{}: {} listeners, {} pools, {} backends of its own", file,
                config->names.listeners.size(), config->names.pools.size(), config->backends);
   if (config->overrides_left_out > 0) {
@@ -152,15 +156,15 @@ absl::Status Server::ApplyConfig() {
 }
 
 void Server::Reload() {
+  rpc_->Reload();
   if (options_.config_file.empty()) {
-    spdlog::warn("SIGHUP: there is no --config to read again");
+    if (!options_.security.tls && options_.security.roles.empty()) {
+      spdlog::warn("SIGHUP: there is no --config, --roles or --tls-cert to read again");
+    }
     return;
   }
   const absl::Status status = ApplyConfig();
-  if (status.ok()) {
-    controller_->SetCondition("CONFIG_REJECTED", std::nullopt);
-    return;
-  }
+  if (status.ok()) return;
   controller_->SetCondition("CONFIG_REJECTED", std::string(status.message()));
   spdlog::error("nothing was changed: {}", std::string(status.message()));
 }
@@ -213,7 +217,24 @@ void Server::LogListeners() const {
   }
 }
 
+void Server::LogEndpoint() const {
+  const rpc::Endpoint& endpoint = rpc_->endpoint();
+  const bool has_clients_checked =
+      options_.security.tls && !options_.security.tls->client_ca.empty();
+  spdlog::info("control endpoint: {}{}", endpoint.ToString(),
+               has_clients_checked     ? " (TLS, clients need a certificate)"
+               : options_.security.tls ? " (TLS)"
+                                       : "");
+  if (!endpoint.is_local() && !options_.security.tls) {
+    spdlog::warn("control endpoint: whoever reaches {} {}, and what is said can be read on the way",
+                 endpoint.ToString(),
+                 options_.security.roles.empty() ? "may change everything" : "is anonymous");
+  }
+}
+
 void Server::Drain() {
+  shutdown_.TurnOn(std::nullopt, absl::Now());
+  const absl::Duration drain_timeout = shutdown_.drain_timeout();
   rpc_->SetNotServing();
   if (status_ != nullptr) status_->SetNotServing();
   if (options_.drain_delay > absl::ZeroDuration()) {
@@ -222,10 +243,9 @@ void Server::Drain() {
     absl::SleepFor(options_.drain_delay);
   }
   spdlog::info("draining: {} connections may end within {}",
-               GetInfo(controller_.get()).active_connections,
-               absl::FormatDuration(options_.drain_timeout));
+               GetInfo(controller_.get()).active_connections, absl::FormatDuration(drain_timeout));
   std::promise<uint64_t> promise;
-  controller_->Drain(options_.drain_timeout,
+  controller_->Drain(drain_timeout,
                      [&promise](uint64_t sessions_left) { promise.set_value(sessions_left); });
   if (const uint64_t left = promise.get_future().get(); left > 0) {
     spdlog::warn("the time to drain is over: {} connections are reset", left);

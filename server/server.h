@@ -17,6 +17,7 @@
 #include "server/control/controller.h"
 #include "server/options.h"
 #include "server/rpc/rpc_server.h"
+#include "server/rpc/shutdown_switch.h"
 #include "server/status_socket.h"
 
 namespace sidelb::server {
@@ -32,15 +33,22 @@ class Server {
 
   const rpc::Endpoint& control_endpoint() const { return rpc_->endpoint(); }
 
-  // Reads --config again; what is wrong with it is logged and a condition, and changes nothing.
+  // Readable once the call Shutdown asked for the end: Drain() and Stop() are due.
+  int shutdown_descriptor() const { return shutdown_.descriptor(); }
+
+  // Reads --config, the roles file and the files of TLS again. What is wrong with one is logged, of
+  // --config also a condition, and changes nothing.
   void Reload();
-  // Takes no new sessions, and returns when none is left or drain_timeout is over.
+
+  // Takes no new sessions, and returns when none is left or the time to drain is over:
+  // drain_timeout, or what Shutdown asked for.
   void Drain();
   // Resets what is left and ends all threads. Idempotent.
   void Stop();
 
  private:
-  explicit Server(const Options& options) : options_(options) {}
+  explicit Server(const Options& options)
+      : options_(options), shutdown_(options.drain_delay, options.drain_timeout) {}
 
   absl::Status StartParts();
   absl::Status OpenStatusSocket();
@@ -48,8 +56,10 @@ class Server {
   absl::Status ApplyConfig();
   void LogLimits() const;
   void LogListeners() const;
+  void LogEndpoint() const;
 
   const Options options_;
+  rpc::ShutdownSwitch shutdown_;
   ConfigNames config_names_;  // of the last --config that took effect
   // In the order of their start; they end in reverse.
   std::unique_ptr<control::Controller> controller_;

@@ -131,8 +131,9 @@ StatusSocket::~StatusSocket() { Stop(); }
 
 void StatusSocket::Start(control::Controller* controller) {
   desk_->Start(controller);
-  acceptor_->Start(
-      [desk = desk_.get()](UniqueFd connection) { desk->Take(std::move(connection)); });
+  acceptor_->Start([desk = desk_.get()](rpc::AcceptLoop::Accepted connection) {
+    desk->Take(std::move(connection.fd));
+  });
 }
 
 void StatusSocket::SetNotServing() { desk_->SetNotServing(); }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "client/tls.h"
 #include "client/watch_view.h"
 #include "sidelb/v1/control.pb.h"
 
@@ -27,6 +28,7 @@ struct GlobalOptions {
   absl::Duration timeout = absl::Seconds(5);
   Output output = Output::kTable;
   std::optional<std::string> owner;  // api:cli
+  TlsFiles tls;
 };
 
 inline constexpr char kDefaultOwner[] = "api:cli";
@@ -245,6 +247,11 @@ struct LeaseCommand {
 };
 
 struct InfoCommand {};
+
+struct ShutdownCommand {
+  std::optional<absl::Duration> drain_timeout;  // absent = the daemon's
+};
+
 struct VersionCommand {};
 
 using Command =
@@ -253,7 +260,7 @@ using Command =
                  RemoveBackendsCommand, RemovePoolsCommand, RemoveListenersCommand, ReplaceCommand,
                  ApplyFileCommand, ExportCommand, SetModeCommand, OverrideCommand,
                  ShowHealthCommand, WaitCommand, WatchCommand, StatsCommand, TopCommand,
-                 LeaseCommand, InfoCommand, VersionCommand>;
+                 LeaseCommand, InfoCommand, ShutdownCommand, VersionCommand>;
 
 struct Arguments {
   GlobalOptions global;

@@ -33,6 +33,7 @@ ExitCode RunCommand(const Invocation& invocation, const ReplaceCommand& command)
 ExitCode RunCommand(const Invocation& invocation, const ApplyFileCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const SetModeCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const OverrideCommand& command);
+ExitCode RunCommand(const Invocation& invocation, const ShutdownCommand& command);
 
 // get with -w.
 ExitCode WatchRows(const Invocation& invocation, const GetCommand& command);

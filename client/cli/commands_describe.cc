@@ -348,6 +348,10 @@ ExitCode RunCommand(const Invocation& invocation, const InfoCommand&) {
   if (!info->instance_id().empty()) fields.Add("Instance", info->instance_id());
   fields.Add("State", Word(pb::ServerState_Name(info->state()), "SERVER_STATE_"),
              info->state() == pb::SERVER_STATE_SERVING ? Tone::kGood : Tone::kCareful);
+  if (!info->principal().empty()) {
+    fields.Add("You", fmt::format("{}, {}", info->principal(),
+                                  Word(pb::Role_Name(info->role()), "ROLE_")));
+  }
   fields.Add("Started", TimeText(info->start_time()));
   fields.Add("Revision",
              fmt::format("{} (applied {})", info->revision(), info->applied_revision()));

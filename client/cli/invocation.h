@@ -27,6 +27,7 @@ struct Calls {
   std::function<absl::StatusOr<pb::RenewLeaseResponse>(const pb::RenewLeaseRequest&)> renew_lease;
   std::function<absl::StatusOr<std::unique_ptr<WatchStream>>(const pb::WatchRequest&)> watch;
   std::function<absl::Status(uint64_t revision, absl::Duration timeout)> wait_for_revision;
+  std::function<absl::StatusOr<pb::ShutdownResponse>(const pb::ShutdownRequest&)> shutdown;
 };
 
 // The descriptors of a terminal that shows what is written and gives what is typed.

@@ -1,6 +1,7 @@
 #include "client/cli/parse_arguments.h"
 
 #include <array>
+#include <tuple>
 #include <utility>
 
 #include "client/cli/exit_code.h"
@@ -22,8 +23,8 @@ Examples:
   sidelb-cli top
   sidelb-cli export > state.json; sidelb-cli apply -f state.json
 
-Environment: SIDELB_ENDPOINT, SIDELB_TIMEOUT, SIDELB_OUTPUT, SIDELB_OWNER,
-  SIDELB_HOLDER; a flag stands over them.
+Environment: SIDELB_ENDPOINT, SIDELB_TIMEOUT, SIDELB_OUTPUT, SIDELB_OWNER, SIDELB_HOLDER,
+  SIDELB_CACERT, SIDELB_CERT, SIDELB_KEY, SIDELB_SERVER_NAME; a flag stands over them.
 Exit codes: 0 ok, 1 rejected, 2 usage, 3 unchanged (--error-unchanged), 4 conflict or wrong state,
   5 not found, 6 unreachable, 7 not permitted, 8 wait not reached, 130 interrupted.)";
 
@@ -74,6 +75,18 @@ void AddGlobalOptions(CLI::App* root, GlobalOptions* global) {
   AddParsed(root, "-o,--output", "FORMAT", "table, wide, json or jsonl; csv of stats", ParseOutput,
             [global](Output output) { global->output = output; })
       ->group("Global options");
+  const auto add_text = [root](const char* name, const char* type, const char* description,
+                               std::string* into) {
+    AddParsed(root, name, type, description, AsText, [into](std::string text) {
+      *into = std::move(text);
+    })->group("Global options");
+  };
+  add_text("--cacert", "FILE", "For a HOST:PORT with TLS: who signs the daemon's certificate (PEM)",
+           &global->tls.ca);
+  add_text("--cert", "FILE", "The certificate to show to the daemon", &global->tls.certificate);
+  add_text("--key", "FILE", "Its key", &global->tls.key);
+  add_text("--server-name", "NAME", "What the daemon's certificate says, when it is not HOST",
+           &global->tls.server_name);
 }
 
 // Returns the options, so that verbs that only read can refuse them.
@@ -162,6 +175,15 @@ absl::Status ApplyVariables(const CLI::App& root, const GetVariable& get_variabl
       !status.ok()) {
     return status;
   }
+  for (const auto& [variable, option, into] :
+       {std::tuple{"SIDELB_CACERT", "--cacert", &global->tls.ca},
+        std::tuple{"SIDELB_CERT", "--cert", &global->tls.certificate},
+        std::tuple{"SIDELB_KEY", "--key", &global->tls.key},
+        std::tuple{"SIDELB_SERVER_NAME", "--server-name", &global->tls.server_name}}) {
+    auto status =
+        apply(variable, option, AsText, [into = into](const std::string& text) { *into = text; });
+    if (!status.ok()) return status;
+  }
   return apply("SIDELB_OWNER", "--owner", ParseOwner,
                [&](const std::string& owner) { global->owner = owner; });
 }
@@ -230,6 +252,7 @@ absl::StatusOr<std::variant<Arguments, HelpText>> ParseArguments(
   AddHealthVerb(&root, help.get(), &arguments);
   AddWatchVerbs(&root, help.get(), &arguments);
   AddLeaseVerbs(&root, help.get(), &arguments);
+  AddShutdownVerb(&root, help.get(), &arguments);
 
   const auto fail = [&root](std::string_view message) {
     return UsageError(fmt::format("{}. Try: {} --help", message, ParsedPath(root)));
@@ -250,11 +273,11 @@ absl::StatusOr<std::variant<Arguments, HelpText>> ParseArguments(
   } catch (const CLI::ParseError& error) {
     return fail(error.what());
   }
-  if (IsRead(arguments.command)) {
+  const bool is_shutdown = std::holds_alternative<ShutdownCommand>(arguments.command);
+  if (IsRead(arguments.command) || is_shutdown) {
     for (const CLI::Option* option : write_options) {
-      if (option->count() > 0) {
-        return fail(fmt::format("{} is for writes only", option->get_name()));
-      }
+      if (option->count() == 0 || (is_shutdown && option->get_name() == "--comment")) continue;
+      return fail(fmt::format("{} is for writes only", option->get_name()));
     }
   }
   if (auto status = ApplyVariables(root, get_variable, &arguments.global, &arguments.write);

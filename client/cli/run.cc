@@ -27,8 +27,15 @@ class LazyClient {
     if (!client_) {
       const auto endpoint = FindEndpoint(options_.endpoint, sources_);
       if (!endpoint.ok()) return endpoint.status();
-      client_.emplace(*endpoint, Client::Options{.timeout = options_.timeout,
-                                                 .user_agent = "sidelb-cli/" SIDELB_VERSION});
+      Client::Options options{.timeout = options_.timeout,
+                              .user_agent = "sidelb-cli/" SIDELB_VERSION};
+      // The variables may be set for another endpoint: a unix socket does not mind them.
+      if (options_.tls.is_given() && endpoint->kind == Endpoint::Kind::kTcp) {
+        auto tls = ReadTls(options_.tls);
+        if (!tls.ok()) return tls.status();
+        options.tls = *std::move(tls);
+      }
+      client_.emplace(*endpoint, options);
     }
     return &*client_;
   }
@@ -93,6 +100,12 @@ Calls MakeCalls(LazyClient* lazy, WriteMark* mark) {
         auto client = lazy->Get();
         if (!client.ok()) return client.status();
         return (*client)->WaitForRevision(revision, timeout);
+      },
+      .shutdown =
+          [lazy](const pb::ShutdownRequest& request) -> absl::StatusOr<pb::ShutdownResponse> {
+        auto client = lazy->Get();
+        if (!client.ok()) return client.status();
+        return (*client)->Shutdown(request);
       },
   };
 }

@@ -45,6 +45,7 @@ void AddObjectVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 void AddHealthVerb(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 void AddLeaseVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 void AddWatchVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
+void AddShutdownVerb(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 
 [[noreturn]] inline void FailUsage(const std::string& where, std::string_view why) {
   throw CLI::ValidationError(where, std::string(why));

@@ -6,12 +6,15 @@
 
 #include "absl/time/clock.h"
 #include "fmt/format.h"
+#include "server/control/errors.h"
 #include "server/rpc/convert_request.h"
 #include "server/rpc/convert_state.h"
 #include "server/rpc/convert_stats.h"
+#include "server/rpc/convert_values.h"
 #include "server/rpc/limits.h"
 #include "server/rpc/status.h"
 #include "server/rpc/supported_fields.h"
+#include "spdlog/spdlog.h"
 
 namespace sidelb::rpc {
 namespace {
@@ -40,27 +43,60 @@ std::string SelectionOf(const pb::GetStateRequest& request) {
                      request.filter().SerializeAsString());
 }
 
+// A shutdown closes listeners at once, whose queued connections would be lost to a daemon that
+// thinks better of it: it cannot be taken back.
+absl::Status CancelError(bool is_draining) {
+  if (!is_draining) {
+    return control::MakeError(absl::StatusCode::kFailedPrecondition,
+                              "mode: the daemon is not draining, there is nothing to cancel",
+                              {.reason = "NOT_DRAINING"});
+  }
+  return control::MakeError(absl::StatusCode::kFailedPrecondition,
+                            "mode: a drain that has begun cannot be cancelled, listeners are "
+                            "closed; start the daemon again once it has ended",
+                            {.reason = "NOT_CANCELLABLE"});
+}
+
 absl::Status RpcNotBuilt(std::string_view name) {
   return CapabilityError("", fmt::format("the call {} is not supported by this version", name));
 }
 
-grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context, std::string_view name) {
+grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context, const absl::Status& status) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(RpcNotBuilt(name)));
+  reactor->Finish(ToGrpcStatus(status));
   return reactor;
 }
 
 }  // namespace
 
 ControlService::ControlService(control::Controller* controller, Identity identity,
-                               WatchHub::Options watches)
+                               WatchHub::Options watches, Surroundings surroundings)
     : controller_(controller),
       identity_(std::move(identity)),
+      surroundings_(std::move(surroundings)),
       watches_(controller, identity_.epoch, watches) {}
 
 void ControlService::Stop(absl::Duration grace) {
   watches_.Stop(grace);
   calls_.FinishAll(ToGrpcStatus(DrainingError()));
+}
+
+template <typename Authorization>
+absl::StatusOr<control::Caller> ControlService::Admit(const grpc::CallbackServerContext& context,
+                                                      const Authorization& authorize) const {
+  if (surroundings_.access == nullptr) {
+    return ResolveCaller(nullptr, {std::string(kAnonymous)}, PeerText(context.peer(), ""));
+  }
+  auto caller = surroundings_.access->CallerOf(context);
+  const absl::Status status = caller.ok() ? authorize(*caller) : caller.status();
+  if (status.ok()) return caller;
+  surroundings_.access->CountDenied(status);
+  return status;
+}
+
+absl::StatusOr<control::Caller> ControlService::Admit(const grpc::CallbackServerContext& context,
+                                                      Call call) const {
+  return Admit(context, [call](const control::Caller& caller) { return Authorize(caller, call); });
 }
 
 grpc::ServerUnaryReactor* ControlService::Apply(grpc::CallbackServerContext* context,
@@ -73,9 +109,13 @@ grpc::ServerUnaryReactor* ControlService::Apply(grpc::CallbackServerContext* con
     if (call->Claim()) call->Finish(ToGrpcStatus(status));
     return call.get();
   };
+  auto caller =
+      Admit(*context, [request](const control::Caller& one) { return Authorize(one, *request); });
+  if (!caller.ok()) return refuse(caller.status());
   if (const absl::Status status = CheckWrite(*request); !status.ok()) return refuse(status);
   absl::StatusOr<control::ApplyRequest> model = FromProto(*request);
   if (!model.ok()) return refuse(model.status());
+  model->caller = *std::move(caller);
   model->answer_by = AnswerBy(*context, absl::Now());
   controller_->Apply(*std::move(model),
                      [call, response](absl::StatusOr<control::ApplyResponse> result) {
@@ -99,7 +139,8 @@ grpc::ServerUnaryReactor* ControlService::GetState(grpc::CallbackServerContext* 
                                                    pb::GetStateResponse* response) {
   const auto call = calls_.Start();
   if (call->is_claimed()) return call.get();  // stopping
-  absl::StatusOr<StateQuery> query = FromProto(*request);
+  const absl::Status admitted = Admit(*context, Call::kGetState).status();
+  absl::StatusOr<StateQuery> query = admitted.ok() ? FromProto(*request) : admitted;
   if (!query.ok()) {
     if (call->Claim()) call->Finish(ToGrpcStatus(query.status()));
     return call.get();
@@ -131,15 +172,23 @@ grpc::ServerUnaryReactor* ControlService::GetState(grpc::CallbackServerContext* 
   return call.get();
 }
 
-grpc::ServerUnaryReactor* ControlService::GetInfo(grpc::CallbackServerContext*,
+grpc::ServerUnaryReactor* ControlService::GetInfo(grpc::CallbackServerContext* context,
                                                   const pb::GetInfoRequest*,
                                                   pb::GetInfoResponse* response) {
   const auto call = calls_.Start();
   if (call->is_claimed()) return call.get();  // stopping
   pages_.Expire(SteadyNow());
-  controller_->GetInfo([this, call, response](control::Info info) {
+  auto caller = Admit(*context, Call::kGetInfo);
+  if (!caller.ok()) {
+    if (call->Claim()) call->Finish(ToGrpcStatus(caller.status()));
+    return call.get();
+  }
+  controller_->GetInfo([this, call, response, caller = *std::move(caller)](control::Info info) {
     if (!call->Claim()) return;
     *response = ToProto(info);
+    response->set_principal(caller.principal);
+    response->set_role(ToProto(caller.role));
+    AddRefusals(response);
     response->set_version(identity_.version);
     response->set_instance_id(identity_.instance_id);
     for (std::string& name : Capabilities()) response->add_capabilities(std::move(name));
@@ -157,12 +206,24 @@ grpc::ServerUnaryReactor* ControlService::GetInfo(grpc::CallbackServerContext*,
   return call.get();
 }
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* ControlService::Watch(
-    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return watches_.Start(context, request);
+void ControlService::AddRefusals(pb::GetInfoResponse* response) const {
+  std::vector<std::pair<std::string, uint64_t>> all;
+  if (surroundings_.refusals) all = surroundings_.refusals();
+  all.emplace_back("CONTROL_WATCH_LIMIT", watches_.refused());
+  for (const auto& [code, count] : all) {
+    if (count == 0) continue;
+    pb::FaultCount* fault = response->add_faults();
+    fault->set_code(code);
+    fault->set_count(count);
+  }
 }
 
-grpc::ServerUnaryReactor* ControlService::RenewLease(grpc::CallbackServerContext*,
+grpc::ServerWriteReactor<grpc::ByteBuffer>* ControlService::Watch(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return watches_.Start(context, request, Admit(*context, Call::kWatch).status());
+}
+
+grpc::ServerUnaryReactor* ControlService::RenewLease(grpc::CallbackServerContext* context,
                                                      const pb::RenewLeaseRequest* request,
                                                      pb::RenewLeaseResponse* response) {
   const auto call = calls_.Start();
@@ -171,9 +232,13 @@ grpc::ServerUnaryReactor* ControlService::RenewLease(grpc::CallbackServerContext
     if (call->Claim()) call->Finish(ToGrpcStatus(status));
     return call.get();
   };
+  auto caller =
+      Admit(*context, [request](const control::Caller& one) { return Authorize(one, *request); });
+  if (!caller.ok()) return refuse(caller.status());
   if (const absl::Status status = CheckWrite(*request); !status.ok()) return refuse(status);
   absl::StatusOr<control::RenewLeaseRequest> model = FromProto(*request);
   if (!model.ok()) return refuse(model.status());
+  model->caller = *std::move(caller);
   controller_->RenewLease(
       *std::move(model),
       [this, call, response](absl::StatusOr<control::RenewLeaseResponse> result) {
@@ -187,12 +252,13 @@ grpc::ServerUnaryReactor* ControlService::RenewLease(grpc::CallbackServerContext
   return call.get();
 }
 
-grpc::ServerUnaryReactor* ControlService::GetStats(grpc::CallbackServerContext*,
+grpc::ServerUnaryReactor* ControlService::GetStats(grpc::CallbackServerContext* context,
                                                    const pb::GetStatsRequest* request,
                                                    pb::GetStatsResponse* response) {
   const auto call = calls_.Start();
   if (call->is_claimed()) return call.get();  // stopping
-  absl::StatusOr<StatsQuery> query = FromProto(*request);
+  const absl::Status admitted = Admit(*context, Call::kGetStats).status();
+  absl::StatusOr<StatsQuery> query = admitted.ok() ? FromProto(*request) : admitted;
   if (!query.ok()) {
     if (call->Claim()) call->Finish(ToGrpcStatus(query.status()));
     return call.get();
@@ -213,13 +279,49 @@ grpc::ServerUnaryReactor* ControlService::GetStats(grpc::CallbackServerContext*,
 grpc::ServerUnaryReactor* ControlService::ListAudit(grpc::CallbackServerContext* context,
                                                     const pb::ListAuditRequest*,
                                                     pb::ListAuditResponse*) {
-  return Refuse(context, "ListAudit");
+  const auto caller = Admit(*context, Call::kListAudit);
+  return Refuse(context, caller.ok() ? RpcNotBuilt("ListAudit") : caller.status());
+}
+
+// ---- Shutdown ----
+
+absl::Status ControlService::StartShutdown(const pb::ShutdownRequest& request,
+                                           const control::Caller& caller,
+                                           pb::ShutdownResponse* response) {
+  if (surroundings_.shutdown == nullptr) return RpcNotBuilt("Shutdown");
+  if (absl::Status status = CheckWrite(request); !status.ok()) return status;
+  auto query = FromProto(request);
+  if (!query.ok()) return query.status();
+  if (query->is_cancel) return CancelError(surroundings_.shutdown->is_on());
+  const bool was_on = surroundings_.shutdown->is_on();
+  const absl::Time deadline = surroundings_.shutdown->TurnOn(query->drain_timeout, absl::Now());
+  if (!was_on) {
+    spdlog::info("{} at {} asked for the end of the daemon{}{}", caller.principal, caller.peer,
+                 query->comment.empty() ? "" : ": ", query->comment);
+  }
+  response->set_state(pb::SERVER_STATE_DRAINING);
+  *response->mutable_deadline() = ToProto(deadline);
+  return absl::OkStatus();
 }
 
 grpc::ServerUnaryReactor* ControlService::Shutdown(grpc::CallbackServerContext* context,
-                                                   const pb::ShutdownRequest*,
-                                                   pb::ShutdownResponse*) {
-  return Refuse(context, "Shutdown");
+                                                   const pb::ShutdownRequest* request,
+                                                   pb::ShutdownResponse* response) {
+  const auto call = calls_.Start();
+  if (call->is_claimed()) return call.get();  // stopping
+  const auto caller = Admit(*context, Call::kShutdown);
+  if (!caller.ok()) {
+    if (call->Claim()) call->Finish(ToGrpcStatus(caller.status()));
+    return call.get();
+  }
+  // The count first: once the switch is on, the daemon may be gone before control answers.
+  controller_->GetInfo(
+      [this, call, response, request = *request, caller = *caller](const control::Info& info) {
+        if (!call->Claim()) return;
+        response->set_active_connections(info.active_connections);
+        call->Finish(ToGrpcStatus(StartShutdown(request, caller, response)));
+      });
+  return call.get();
 }
 
 }  // namespace sidelb::rpc

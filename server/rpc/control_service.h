@@ -1,16 +1,22 @@
 // ControlService: sidelb.v1.ControlService over the callback API of gRPC. It converts, hands over
-// to the controller, and answers from the control thread. What is not built yet answers
-// UNIMPLEMENTED (CAPABILITY).
+// to the controller, and answers from the control thread. Whether the caller may ask is the first
+// thing that it looks at. What is not built yet answers UNIMPLEMENTED (CAPABILITY).
 //
 // Thread safety: the handlers by gRPC, Stop() by the thread that owns it. No handler blocks.
-// Ownership: RpcServer owns it; it must outlive the grpc::Server, and the controller must outlive
-// it.
+// Ownership: RpcServer owns it; it must outlive the grpc::Server, and the controller and its
+// surroundings must outlive it.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "server/control/controller.h"
+#include "server/rpc/access.h"
+#include "server/rpc/authorize.h"
 #include "server/rpc/pending_calls.h"
+#include "server/rpc/shutdown_switch.h"
 #include "server/rpc/state_pages.h"
 #include "server/rpc/watch_hub.h"
 #include "sidelb/v1/control.grpc.pb.h"
@@ -36,8 +42,19 @@ using ControlServiceBase = pb::ControlService::WithCallbackMethod_Apply<
 
 class ControlService final : public ControlServiceBase {
  public:
+  // What a daemon has around the service; in tests there may be less.
+  struct Surroundings {
+    const Access* access = nullptr;      // null: every caller is an anonymous admin
+    ShutdownSwitch* shutdown = nullptr;  // null: Shutdown is refused
+    // What the endpoint refused, as faults of GetInfo: code and count.
+    std::function<std::vector<std::pair<std::string, uint64_t>>()> refusals;
+  };
+
   ControlService(control::Controller* controller, Identity identity,
-                 WatchHub::Options watches = WatchHub::Options());
+                 WatchHub::Options watches = WatchHub::Options())
+      : ControlService(controller, std::move(identity), watches, Surroundings()) {}
+  ControlService(control::Controller* controller, Identity identity, WatchHub::Options watches,
+                 Surroundings surroundings);
 
   // Ends all calls under way, and those to come, with UNAVAILABLE (SERVER_DRAINING); watches are
   // told that the server goes away within `grace`.
@@ -75,8 +92,19 @@ class ControlService final : public ControlServiceBase {
   absl::StatusOr<pb::GetStateResponse> NextPage(const pb::GetStateRequest& request,
                                                 const std::string& selection, size_t page_size);
 
+  // Who calls, if `authorize`, which gets the Caller, does not refuse.
+  template <typename Authorization>
+  absl::StatusOr<control::Caller> Admit(const grpc::CallbackServerContext& context,
+                                        const Authorization& authorize) const;
+  absl::StatusOr<control::Caller> Admit(const grpc::CallbackServerContext& context,
+                                        Call call) const;
+  void AddRefusals(pb::GetInfoResponse* response) const;
+  absl::Status StartShutdown(const pb::ShutdownRequest& request, const control::Caller& caller,
+                             pb::ShutdownResponse* response);
+
   control::Controller* const controller_;
   const Identity identity_;
+  const Surroundings surroundings_;
   StatePages pages_;
   PendingCalls calls_;
   WatchHub watches_;

@@ -13,12 +13,12 @@
 namespace sidelb::rpc {
 namespace {
 
-constexpr std::string_view kDefaultOwner = "api:default";
 constexpr int32_t kDefaultPageSize = 500;
 constexpr absl::Duration kDefaultHeartbeat = absl::Seconds(10);
 constexpr absl::Duration kMinHeartbeat = absl::Seconds(1);
 constexpr absl::Duration kMaxHeartbeat = absl::Hours(1);
 constexpr int32_t kMaxPageSize = 2'000;
+constexpr absl::Duration kMaxDrainTimeout = absl::Hours(24);
 
 std::vector<Address> AddressesFromProto(
     const google::protobuf::RepeatedPtrField<std::string>& texts, const FieldPath& path,
@@ -215,7 +215,7 @@ absl::StatusOr<control::ApplyRequest> FromProto(const pb::ApplyRequest& request)
   const FieldPath root;
   FirstError error;
   control::ApplyRequest model;
-  model.owner = request.owner().empty() ? std::string(kDefaultOwner) : request.owner();
+  model.owner = OwnerOf(request.owner());
   model.ops.reserve(request.ops_size());
   for (int i = 0; i < request.ops_size() && error.ok(); ++i) {
     model.ops.push_back(OpFromProto(request.ops(i), root.Field("ops", i), &error));
@@ -301,6 +301,38 @@ absl::StatusOr<WatchQuery> FromProto(const pb::WatchRequest& request) {
                          "is empty; a position is of use only with the epoch that it is from"));
   }
   return error.Result(std::move(query));
+}
+
+absl::StatusOr<ShutdownQuery> FromProto(const pb::ShutdownRequest& request) {
+  const FieldPath root;
+  ShutdownQuery query{.comment = request.comment()};
+  switch (request.mode()) {
+    case pb::SHUTDOWN_MODE_DRAIN:
+      break;
+    case pb::SHUTDOWN_MODE_CANCEL:
+      query.is_cancel = true;
+      break;
+    default:
+      return BadFieldAt(
+          root.Field("mode"),
+          fmt::format("{} is no mode of a shutdown; {}", static_cast<int>(request.mode()),
+                      AllowedValues(pb::ShutdownMode_descriptor())));
+  }
+  if (request.has_drain_timeout()) {
+    const FieldPath path = root.Field("drain_timeout");
+    const auto timeout = FromProto(request.drain_timeout(), path);
+    if (!timeout.ok()) return timeout.status();
+    if (*timeout < absl::ZeroDuration() || *timeout > kMaxDrainTimeout) {
+      return BadFieldAt(path, fmt::format("{} is outside of what is allowed: 0s to 24h",
+                                          absl::FormatDuration(*timeout)));
+    }
+    query.drain_timeout = *timeout;
+  }
+  if (query.comment.size() > control::kMaxText) {
+    return BadFieldAt(root.Field("comment"), fmt::format("has {} bytes; allowed: {}",
+                                                         query.comment.size(), control::kMaxText));
+  }
+  return query;
 }
 
 }  // namespace sidelb::rpc

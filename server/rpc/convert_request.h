@@ -5,6 +5,9 @@
 // UNIMPLEMENTED (CAPABILITY) for values that are not built yet.
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "server/control/model.h"
 #include "sidelb/v1/control.pb.h"
@@ -12,6 +15,11 @@
 namespace sidelb::rpc {
 
 namespace pb = sidelb::v1;
+
+// Who acts in a request that names `owner`.
+inline std::string OwnerOf(const std::string& owner) {
+  return owner.empty() ? "api:default" : owner;
+}
 
 // What is absent gets its default: owner api:default, wait APPLIED; wait_timeout is control's.
 absl::StatusOr<control::ApplyRequest> FromProto(const pb::ApplyRequest& request);
@@ -43,5 +51,13 @@ struct WatchQuery {
   absl::Duration heartbeat_interval;
 };
 absl::StatusOr<WatchQuery> FromProto(const pb::WatchRequest& request);
+
+// How Shutdown is asked.
+struct ShutdownQuery {
+  bool is_cancel = false;
+  std::optional<absl::Duration> drain_timeout;  // 0 s to 24 h; absent = the daemon's own
+  std::string comment;
+};
+absl::StatusOr<ShutdownQuery> FromProto(const pb::ShutdownRequest& request);
 
 }  // namespace sidelb::rpc

@@ -272,6 +272,11 @@ pb::HealthOverride ToProto(control::HealthOverride value) {
 pb::HealthReason ToProto(control::HealthReason reason) { return Reverse(kHealthReasons, reason); }
 pb::ServerState ToProto(control::ServerState state) { return Reverse(kServerStates, state); }
 
+// One by one: UNSPECIFIED comes first.
+pb::Role ToProto(control::Role role) { return static_cast<pb::Role>(static_cast<int>(role) + 1); }
+static_assert(static_cast<int>(control::Role::kViewer) + 1 == pb::ROLE_VIEWER &&
+              static_cast<int>(control::Role::kAdmin) + 1 == pb::ROLE_ADMIN);
+
 std::string AllowedValues(const google::protobuf::EnumDescriptor* descriptor) {
   std::string text = "allowed: ";
   std::string_view separator = "";

@@ -67,6 +67,7 @@ pb::ExpiryAction ToProto(control::ExpiryAction value);
 pb::HealthOverride ToProto(control::HealthOverride value);
 pb::HealthReason ToProto(control::HealthReason reason);
 pb::ServerState ToProto(control::ServerState state);
+pb::Role ToProto(control::Role role);
 
 // Text like "allowed: PROTOCOL_TCP, PROTOCOL_UDP" of an enumeration, for error messages.
 std::string AllowedValues(const google::protobuf::EnumDescriptor* descriptor);

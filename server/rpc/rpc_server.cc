@@ -3,20 +3,24 @@
 #include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
-#include <optional>
 #include <utility>
 
 #include "absl/time/clock.h"
 #include "dataplane/base/status.h"
 #include "fmt/format.h"
+#include "server/rpc/access.h"
 #include "server/rpc/control_service.h"
 #include "server/rpc/limits.h"
+#include "server/rpc/roles.h"
+#include "server/rpc/tcp_acceptor.h"
+#include "server/rpc/tls_credentials.h"
 #include "server/rpc/unix_acceptor.h"
+#include "server/rpc/user_connections.h"
 #include "spdlog/spdlog.h"
 
 namespace sidelb::rpc {
@@ -54,8 +58,7 @@ void Configure(const Endpoint& endpoint, grpc::ServerBuilder* builder) {
   builder->SetResourceQuota(quota);
 
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
-  // A second daemon must not share the port.
-  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   // Finds peers that vanished, and bears the keepalive of Python and Node clients.
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
@@ -67,19 +70,12 @@ void Configure(const Endpoint& endpoint, grpc::ServerBuilder* builder) {
     builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 60 * kMinuteMs);
     builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, kMinuteMs / 2);
   }
-  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 5'000);
+  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
 }
 
-// Why `address` could not be bound: gRPC does not tell, so it is tried once more.
-absl::Status BindError(const Address& address) {
-  const std::string what = fmt::format("cannot listen on {}", address.ToString());
-  const UniqueFd fd(socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const int on = 1;
-  setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  if (bind(fd.get(), address.data(), address.size()) != 0 || listen(fd.get(), 1) != 0) {
-    return ErrnoToStatus(errno, what);
-  }
-  return absl::UnavailableError(fmt::format("{}: gRPC did not start", what));
+void LogRoles(const std::string& path, const Roles& roles) {
+  spdlog::info("roles: {} names {} callers", path, roles.size());
+  if (!roles.has_admin()) spdlog::warn("roles: {} has no admin; nobody may do everything", path);
 }
 
 std::string HostName() {
@@ -89,28 +85,113 @@ std::string HostName() {
 
 }  // namespace
 
+// In the order of their start.
 struct RpcServer::Parts {
   Endpoint endpoint;
-  std::unique_ptr<UnixAcceptor> acceptor;  // kUnix
+  Security security;
+  std::unique_ptr<TlsFiles> tls;  // with security.tls
+  std::unique_ptr<Access> access;
+  std::unique_ptr<UnixAcceptor> unix_acceptor;  // kUnix
+  std::unique_ptr<TcpAcceptor> tcp_acceptor;    // kTcp
   std::unique_ptr<ControlService> service;
-  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections;
+  std::unique_ptr<UserConnections> users;                                       // kUnix
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections;  // kTcp
   std::unique_ptr<grpc::Server> server;
+  std::atomic<uint64_t> users_refused{0};
+
+  absl::Status ReadSecurity();
+  absl::Status Listen();
+  void AddConnections(grpc::ServerBuilder* builder);
+  void Accept();
+  std::vector<std::pair<std::string, uint64_t>> Refusals() const;
 };
 
-absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Open(const Endpoint& endpoint) {
+absl::Status RpcServer::Parts::ReadSecurity() {
+  if (security.tls) {
+    auto files = TlsFiles::Load(*security.tls);
+    if (!files.ok()) return files.status();
+    tls = *std::move(files);
+  }
+  std::shared_ptr<const Roles> roles;
+  if (!security.roles.empty()) {
+    auto read = ReadRoles(security.roles);
+    if (!read.ok()) return read.status();
+    roles = std::make_shared<const Roles>(*std::move(read));
+    LogRoles(security.roles, *roles);
+  }
+  access = std::make_unique<Access>(endpoint.ToString(), std::move(roles));
+  return absl::OkStatus();
+}
+
+absl::Status RpcServer::Parts::Listen() {
+  if (endpoint.kind == Endpoint::Kind::kUnix) {
+    auto opened = UnixAcceptor::Open({.path = endpoint.path,
+                                      .max_connections = kMaxControlConnections,
+                                      .max_per_user = kMaxUserConnections});
+    if (!opened.ok()) return opened.status();
+    unix_acceptor = *std::move(opened);
+    return absl::OkStatus();
+  }
+  auto opened = TcpAcceptor::Open({.address = endpoint.address,
+                                   .max_connections = kMaxControlConnections,
+                                   .max_per_source = kMaxSourceConnections,
+                                   .max_rate = kMaxSourceRate});
+  if (!opened.ok()) return opened.status();
+  tcp_acceptor = *std::move(opened);
+  endpoint.address = tcp_acceptor->address();
+  return absl::OkStatus();
+}
+
+void RpcServer::Parts::AddConnections(grpc::ServerBuilder* builder) {
+  if (unix_acceptor != nullptr) {
+    users = std::make_unique<UserConnections>(builder);
+    return;
+  }
+  connections = builder->experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      tls != nullptr ? MakeTlsCredentials(tls.get()) : grpc::InsecureServerCredentials());
+}
+
+void RpcServer::Parts::Accept() {
+  if (tcp_acceptor != nullptr) {
+    tcp_acceptor->Start([this](AcceptLoop::Accepted connection) {
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+      parameters.fd = connection.fd.Release();
+      connections->HandleNewConnection(&parameters);
+    });
+    return;
+  }
+  unix_acceptor->Start([this](AcceptLoop::Accepted connection) {
+    if (users->Hand(std::move(connection.fd), connection.uid)) return;
+    if (users_refused.fetch_add(1) > 0) return;
+    spdlog::warn(
+        "{}: user {} is refused, {} others have come since the start and no more are known apart",
+        endpoint.ToString(), connection.uid, kMaxUsers);
+  });
+}
+
+std::vector<std::pair<std::string, uint64_t>> RpcServer::Parts::Refusals() const {
+  const AcceptLoop::Counts counts =
+      unix_acceptor != nullptr ? unix_acceptor->counts() : tcp_acceptor->counts();
+  return {{"CONTROL_CONNECTION_LIMIT", counts.full},
+          {"CONTROL_SOURCE_LIMIT", counts.source_full},
+          {"CONTROL_RATE_LIMIT", counts.too_fast},
+          {"CONTROL_USER_LIMIT", users_refused.load()},
+          {"CONTROL_NOT_PERMITTED", access->denied()}};
+}
+
+absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Open(const Endpoint& endpoint,
+                                                           const Security& security) {
   auto parts = std::make_unique<Parts>();
   parts->endpoint = endpoint;
-  if (endpoint.kind == Endpoint::Kind::kUnix) {
-    auto acceptor =
-        UnixAcceptor::Open({.path = endpoint.path, .max_connections = kMaxControlConnections});
-    if (!acceptor.ok()) return acceptor.status();
-    parts->acceptor = *std::move(acceptor);
-  }
+  parts->security = security;
+  if (absl::Status status = parts->ReadSecurity(); !status.ok()) return status;
+  if (absl::Status status = parts->Listen(); !status.ok()) return status;
   return std::unique_ptr<RpcServer>(new RpcServer(std::move(parts)));
 }
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::OpenDefault(
-    const std::vector<std::string>& paths) {
+    const std::vector<std::string>& paths, const Security& security) {
   std::vector<std::string> reasons;
   for (const std::string& path : paths) {
     const std::string folder = path.substr(0, path.rfind('/'));
@@ -119,7 +200,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::OpenDefault(
       reasons.emplace_back(ErrnoToStatus(errno, folder).message());
       continue;
     }
-    auto server = Open({.kind = Endpoint::Kind::kUnix, .path = path});
+    auto server = Open({.kind = Endpoint::Kind::kUnix, .path = path}, security);
     if (server.ok() || absl::IsAlreadyExists(server.status())) return server;
     reasons.emplace_back(server.status().message());
   }
@@ -134,39 +215,37 @@ RpcServer::RpcServer(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 RpcServer::~RpcServer() { Stop(); }
 
 absl::Status RpcServer::Start(control::Controller* controller, const std::string& version,
-                              const std::string& epoch) {
+                              const std::string& epoch, ShutdownSwitch* shutdown) {
   PrepareGrpc();
-  Endpoint& endpoint = parts_->endpoint;
-  parts_->service = std::make_unique<ControlService>(
-      controller, Identity{.version = version, .instance_id = HostName(), .epoch = epoch});
+  Parts* const parts = parts_.get();
+  parts->service = std::make_unique<ControlService>(
+      controller, Identity{.version = version, .instance_id = HostName(), .epoch = epoch},
+      WatchHub::Options(),
+      ControlService::Surroundings{.access = parts->access.get(),
+                                   .shutdown = shutdown,
+                                   .refusals = [parts] { return parts->Refusals(); }});
   grpc::ServerBuilder builder;
-  Configure(endpoint, &builder);
-  builder.RegisterService(parts_->service.get());
-  int port = 0;
-  if (parts_->acceptor != nullptr) {
-    parts_->connections = builder.experimental().AddExternalConnectionAcceptor(
-        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-        grpc::InsecureServerCredentials());
-  } else {
-    builder.AddListeningPort(endpoint.address.ToString(), grpc::InsecureServerCredentials(), &port);
-  }
-  parts_->server = builder.BuildAndStart();
-  if (parts_->server == nullptr || (parts_->acceptor == nullptr && port == 0)) {
-    parts_->server.reset();
-    return endpoint.kind == Endpoint::Kind::kTcp ? BindError(endpoint.address)
-                                                 : absl::UnavailableError("gRPC did not start");
-  }
-  parts_->server->GetHealthCheckService()->SetServingStatus(kServiceName, true);
-  if (parts_->acceptor == nullptr) {
-    endpoint.address = endpoint.address.WithPort(static_cast<uint16_t>(port));
-    return absl::OkStatus();
-  }
-  parts_->acceptor->Start([parts = parts_.get()](UniqueFd connection) {
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
-    parameters.fd = connection.Release();
-    parts->connections->HandleNewConnection(&parameters);
-  });
+  Configure(parts->endpoint, &builder);
+  builder.RegisterService(parts->service.get());
+  parts->AddConnections(&builder);
+  parts->server = builder.BuildAndStart();
+  if (parts->server == nullptr) return absl::UnavailableError("gRPC did not start");
+  parts->server->GetHealthCheckService()->SetServingStatus(kServiceName, true);
+  parts->Accept();
   return absl::OkStatus();
+}
+
+void RpcServer::Reload() {
+  if (parts_->tls != nullptr) parts_->tls->Current();
+  const std::string& path = parts_->security.roles;
+  if (path.empty()) return;
+  auto roles = ReadRoles(path);
+  if (!roles.ok()) {
+    spdlog::error("roles: {}; those of before stay in use", std::string(roles.status().message()));
+    return;
+  }
+  LogRoles(path, *roles);
+  parts_->access->SetRoles(std::make_shared<const Roles>(*std::move(roles)));
 }
 
 const Endpoint& RpcServer::endpoint() const { return parts_->endpoint; }
@@ -176,7 +255,8 @@ void RpcServer::SetNotServing() {
 }
 
 void RpcServer::Stop(absl::Duration grace) {
-  if (parts_->acceptor != nullptr) parts_->acceptor->Stop();
+  if (parts_->unix_acceptor != nullptr) parts_->unix_acceptor->Stop();
+  if (parts_->tcp_acceptor != nullptr) parts_->tcp_acceptor->Stop();
   if (parts_->server == nullptr) return;
   parts_->service->Stop(grace);
   // Without a deadline it would wait for the clients to leave.
@@ -184,6 +264,7 @@ void RpcServer::Stop(absl::Duration grace) {
   parts_->server->Wait();
   parts_->server.reset();
   parts_->connections.reset();
+  parts_->users.reset();
   parts_->service.reset();
 }
 

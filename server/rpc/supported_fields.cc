@@ -161,9 +161,9 @@ absl::Status CheckWrite(const Message& write) { return WriteCheck().Run(write); 
 absl::Span<const SupportedFields> SupportedFieldsTable() { return Table(); }
 
 std::vector<std::string> Capabilities() {
-  std::vector<std::string> all = {"rpc:Apply",      "rpc:GetState",  "rpc:Watch",
-                                  "rpc:GetStats",   "rpc:GetInfo",   "rpc:health",
-                                  "rpc:reflection", "rpc:RenewLease"};
+  std::vector<std::string> all = {"rpc:Apply",    "rpc:GetState", "rpc:Watch",
+                                  "rpc:GetStats", "rpc:GetInfo",  "rpc:RenewLease",
+                                  "rpc:Shutdown", "rpc:health",   "rpc:reflection"};
   for (const SupportedFields& row : Table()) {
     if (row.message != "sidelb.v1.Op") continue;
     for (std::string_view field : row.writable) {

@@ -1,18 +1,13 @@
 #include "server/rpc/unix_acceptor.h"
 
 #include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
-#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -26,8 +21,6 @@ namespace {
 
 constexpr size_t kMaxPathBytes = sizeof(sockaddr_un::sun_path) - 1;
 constexpr int kBacklog = 128;
-constexpr int kBackOffMs = 100;
-constexpr std::chrono::minutes kLogInterval{1};
 
 sockaddr_un SocketAddress(const std::string& path) {
   sockaddr_un address{};
@@ -57,17 +50,12 @@ std::string HolderText(int lock) {
 
 }  // namespace
 
-bool UnixAcceptor::LogLimit::IsDue() {
-  const auto now = std::chrono::steady_clock::now();
-  if (last_ && now - *last_ < kLogInterval) return false;
-  last_ = now;
-  return true;
-}
-
-bool UnixAcceptor::Connection::IsOpen() const {
-  struct stat found;
-  return fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode) && found.st_ino == inode;
-}
+UnixAcceptor::UnixAcceptor(const Options& options)
+    : options_(options),
+      loop_({.name = fmt::format("{} {}", options.what, options.path),
+             .thread_name = options.thread_name,
+             .max_connections = options.max_connections,
+             .max_per_source = options.max_per_user}) {}
 
 absl::StatusOr<std::unique_ptr<UnixAcceptor>> UnixAcceptor::Open(const Options& options) {
   if (options.path.empty()) return absl::InvalidArgumentError("the path of the socket is empty");
@@ -78,8 +66,6 @@ absl::StatusOr<std::unique_ptr<UnixAcceptor>> UnixAcceptor::Open(const Options& 
                     options.path, options.path.size(), kMaxPathBytes));
   }
   std::unique_ptr<UnixAcceptor> acceptor(new UnixAcceptor(options));
-  acceptor->wake_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!acceptor->wake_.is_open()) return ErrnoToStatus(errno, "eventfd");
   if (absl::Status status = acceptor->Lock(); !status.ok()) return status;
   if (absl::Status status = acceptor->Bind(); !status.ok()) return status;
   return acceptor;
@@ -134,87 +120,21 @@ absl::Status UnixAcceptor::Bind() {
     unlink(path.c_str());
     return ErrnoToStatus(error, path);
   }
-  listening_ = std::move(fd);
-  return absl::OkStatus();
+  return loop_.Listen(std::move(fd));
 }
 
-void UnixAcceptor::Start(Handler handler) {
-  handler_ = std::move(handler);
-  thread_ = std::thread([this] { Run(); });
-  pthread_setname_np(thread_.native_handle(), options_.thread_name.c_str());
-}
+void UnixAcceptor::Start(Handler handler) { loop_.Start(std::move(handler)); }
 
 void UnixAcceptor::Stop() {
-  if (thread_.joinable()) {
-    eventfd_write(wake_.get(), 1);
-    thread_.join();
-  }
-  if (!listening_.is_open()) return;
+  if (!loop_.is_listening()) return;
   // Only our own: somebody may have put another one there by hand.
   struct stat found;
   if (lstat(options_.path.c_str(), &found) == 0 && found.st_dev == bound_.st_dev &&
       found.st_ino == bound_.st_ino) {
     unlink(options_.path.c_str());
   }
-  listening_.Reset();
+  loop_.Stop();
   lock_.Reset();
-}
-
-void UnixAcceptor::Run() {
-  bool is_short = false;
-  while (true) {
-    pollfd waits[2] = {{wake_.get(), POLLIN, 0}, {listening_.get(), POLLIN, 0}};
-    // While something is short the queue would keep poll() from waiting.
-    const int count = poll(waits, is_short ? 1 : 2, is_short ? kBackOffMs : -1);
-    if (count < 0 && errno != EINTR) {
-      spdlog::error("{} {} accepts no more: {}", options_.what, options_.path,
-                    std::strerror(errno));
-      return;
-    }
-    if (count > 0 && waits[0].revents != 0) return;
-    is_short = !AcceptQueued();
-  }
-}
-
-bool UnixAcceptor::AcceptQueued() {
-  while (true) {
-    UniqueFd connection(accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (connection.is_open()) {
-      Take(std::move(connection));
-      continue;
-    }
-    if (errno == EAGAIN) return true;
-    if (errno == EINTR || errno == ECONNABORTED) continue;
-    if (accept_log_.IsDue()) {
-      spdlog::warn("{} {} cannot accept: {}", options_.what, options_.path, std::strerror(errno));
-    }
-    return false;
-  }
-}
-
-bool UnixAcceptor::HasRoom() {
-  if (connections_.size() < options_.max_connections) return true;
-  std::erase_if(connections_, [](const Connection& one) { return !one.IsOpen(); });
-  return connections_.size() < options_.max_connections;
-}
-
-void UnixAcceptor::Take(UniqueFd connection) {
-  struct stat found;
-  if (fstat(connection.get(), &found) != 0) return;
-  if (!HasRoom()) {
-    if (limit_log_.IsDue()) {
-      spdlog::warn("{} {} is at its limit of {} connections; more are refused", options_.what,
-                   options_.path, options_.max_connections);
-    }
-    return;
-  }
-  ucred peer{};
-  socklen_t size = sizeof(peer);
-  if (getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0) {
-    spdlog::debug("{}: connection from process {} of user {}", options_.what, peer.pid, peer.uid);
-  }
-  connections_.push_back({connection.get(), found.st_ino});
-  handler_(std::move(connection));
 }
 
 }  // namespace sidelb::rpc

@@ -12,16 +12,12 @@
 
 #include <sys/stat.h>
 
-#include <chrono>
-#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "dataplane/base/unique_fd.h"
+#include "server/rpc/accept_loop.h"
 
 namespace sidelb::rpc {
 
@@ -31,15 +27,14 @@ class UnixAcceptor {
     std::string path;
     // Connections that may be open at a time; more are closed at once.
     size_t max_connections = 256;
+    size_t max_per_user = 0;  // 0 = no bound of its own
     mode_t mode = 0660;
     // How messages call it, and the argument that puts it elsewhere.
     std::string what = "the control endpoint";
     std::string argument = "--control";
     std::string thread_name = "slb-accept";
   };
-  // Takes a connection over: non-blocking, close-on-exec. It must be closed by closing the number
-  // that it has, which is how the acceptor knows when it ended.
-  using Handler = std::function<void(UniqueFd connection)>;
+  using Handler = AcceptLoop::Handler;
 
   // Locks, binds and listens; accepts nothing yet, connections queue. INVALID_ARGUMENT when the
   // path is empty or too long; ALREADY_EXISTS when another daemon has it, or something that is no
@@ -55,48 +50,18 @@ class UnixAcceptor {
   void Stop();
 
   const std::string& path() const { return options_.path; }
+  AcceptLoop::Counts counts() const { return loop_.counts(); }
 
  private:
-  // A connection that was handed over, known by what its descriptor refers to: when the number is
-  // closed or means another socket, it has ended.
-  struct Connection {
-    int fd;
-    ino_t inode;
-    bool IsOpen() const;
-  };
-
-  // Lets one message of its kind through each minute.
-  class LogLimit {
-   public:
-    bool IsDue();
-
-   private:
-    std::optional<std::chrono::steady_clock::time_point> last_;
-  };
-
-  explicit UnixAcceptor(const Options& options) : options_(options) {}
+  explicit UnixAcceptor(const Options& options);
 
   absl::Status Lock();
   absl::Status Bind();
-  void Run();
-  // Accepts what is queued. False when it must wait because descriptors or memory are short.
-  bool AcceptQueued();
-  void Take(UniqueFd connection);
-  // Whether one more connection is within the limit.
-  bool HasRoom();
 
   const Options options_;
   UniqueFd lock_;
-  UniqueFd listening_;
-  UniqueFd wake_;         // an eventfd: readable once it must stop
   struct stat bound_ {};  // of the socket file
-  std::thread thread_;
-
-  // Used by its thread alone.
-  Handler handler_;
-  std::vector<Connection> connections_;
-  LogLimit accept_log_;
-  LogLimit limit_log_;
+  AcceptLoop loop_;
 };
 
 }  // namespace sidelb::rpc

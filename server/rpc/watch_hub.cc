@@ -97,14 +97,15 @@ void WatchHub::EndWhenSettled() {
   if (is_ending_ && subscribing_ == 0) work_.reset();
 }
 
-WatchStream* WatchHub::Start(grpc::CallbackServerContext* context,
-                             const grpc::ByteBuffer* request) {
+WatchStream* WatchHub::Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                             const absl::Status& admitted) {
   const uint64_t id = next_id_++;
   auto* const stream = new WatchStream(
       context, {.on_written = [this, id](bool ok) { Post([this, id, ok] { OnWritten(id, ok); }); },
                 .on_cancelled = [this, id] { Post([this, id] { OnCancelled(id); }); },
                 .on_done = [this, id] { Post([this, id] { OnDone(id); }); }});
-  Post([this, id, stream, query = Parse(*request)]() mutable {
+  auto query = admitted.ok() ? Parse(*request) : absl::StatusOr<WatchQuery>(admitted);
+  Post([this, id, stream, query = std::move(query)]() mutable {
     auto watch = std::make_unique<Watch>();
     watch->id = id;
     watch->stream.reset(stream);
@@ -128,6 +129,10 @@ void WatchHub::Add(uint64_t id, absl::StatusOr<WatchQuery> query) {
   if (is_going_away_) return Finish(*watch, DrainingError());
   if (!query.ok()) return Finish(*watch, query.status());
   if (watches_.size() > options_.max_watches) {
+    if (refused_.fetch_add(1) == 0) {
+      spdlog::warn("there are {} watches, as many as are allowed; more are refused",
+                   options_.max_watches);
+    }
     return Finish(*watch, control::MakeError(absl::StatusCode::kResourceExhausted,
                                              fmt::format("there are {} watches already; no more "
                                                          "are allowed",

@@ -51,8 +51,12 @@ class WatchHub {
   WatchHub(const WatchHub&) = delete;
   WatchHub& operator=(const WatchHub&) = delete;
 
-  // A call that the handler returns to gRPC.
-  WatchStream* Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request);
+  // A call that the handler returns to gRPC. It ends with `admitted` unless that is OK.
+  WatchStream* Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                     const absl::Status& admitted = absl::OkStatus());
+
+  // How many were refused because there were too many. Any thread.
+  uint64_t refused() const { return refused_.load(); }
 
   // How many there are. Any thread.
   size_t count() const { return count_.load(); }
@@ -98,6 +102,7 @@ class WatchHub {
   const Options options_;
   std::atomic<uint64_t> next_id_{1};
   std::atomic<size_t> count_{0};
+  std::atomic<uint64_t> refused_{0};
   std::atomic<bool> is_notified_{false};  // OnLogGrew() is posted
   std::mutex post_mutex_;                 // so that the destructor sees that posts are over
 

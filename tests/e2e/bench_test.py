@@ -57,6 +57,13 @@ class Measure(unittest.TestCase):
         self.assertGreater(row["requests"], 0)
         self.assertIsNotNone(row["traffic_again_seconds"])
 
+    def test_a_short_flood_is_measured(self):
+        rows = self.measure("flood", "--rounds", "1", "--seconds", "0.3")["rows"]
+
+        self.assertEqual([row["flood"] for row in rows], ["none", "elsewhere", "control"])
+        self.assertEqual([row["failed"] for row in rows], [0, 0, 0])
+        self.assertGreater(rows[2]["connections_per_second"], 0)
+
     def test_a_small_pool_is_measured(self):
         report = self.measure("scale", "--backends", "1000", "--seconds", "0.1", "--watches", "2",
                               "--deaf-seconds", "1", "--apply-seconds", "0.2", "--watchers", "60")

@@ -49,7 +49,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const std::string& argument : line.arguments) {
     is_insecure_allowed |= argument.starts_with("--control-insecure");
   }
-  Require(!options.control || options.control->is_local() || is_insecure_allowed,
-          "an endpoint for other machines needs a word");
+  const auto& security = options.security;
+  Require(!options.control || options.control->is_local() || is_insecure_allowed ||
+              (security.tls && !(security.tls->client_ca.empty() && security.roles.empty())),
+          "an endpoint for other machines knows its callers, or needs a word");
+  Require(!security.tls || (!security.tls->certificate.empty() && !security.tls->key.empty()),
+          "TLS has a certificate and a key");
   return 0;
 }

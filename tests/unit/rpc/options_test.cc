@@ -168,9 +168,39 @@ TEST(OptionsTest, TheRuntimeFolderOfTheUserIsTheSecondPlace) {
 
 TEST(OptionsTest, AnEndpointForOtherMachinesMustBeAskedForTwice) {
   EXPECT_THAT(Refused({"--control", "0.0.0.0:7000"}),
-              AllOf(HasSubstr("--control 0.0.0.0:7000"), HasSubstr("--control-insecure")));
+              AllOf(HasSubstr("--control 0.0.0.0:7000"), HasSubstr("--tls-cert"),
+                    HasSubstr("--control-insecure")));
   EXPECT_EQ(Good({"--control", "0.0.0.0:7000", "--control-insecure"}).control->ToString(),
             "0.0.0.0:7000");
+}
+
+TEST(OptionsTest, AnEndpointForOtherMachinesNeedsTlsAndACheckOfClients) {
+  const Arguments with_tls = {"--control", "0.0.0.0:7000", "--tls-cert",
+                              "c.pem",     "--tls-key",    "k.pem"};
+  EXPECT_THAT(Refused(with_tls), AllOf(HasSubstr("--tls-client-ca"), HasSubstr("--roles")));
+  Arguments with_ca = with_tls;
+  with_ca.insert(with_ca.end(), {"--tls-client-ca", "ca.pem"});
+  const Options options = Good(with_ca);
+  EXPECT_EQ(options.security.tls->certificate, "c.pem");
+  EXPECT_EQ(options.security.tls->key, "k.pem");
+  EXPECT_EQ(options.security.tls->client_ca, "ca.pem");
+  Arguments with_roles = with_tls;
+  with_roles.insert(with_roles.end(), {"--roles", "roles"});
+  EXPECT_EQ(Good(with_roles).security.roles, "roles");
+}
+
+TEST(OptionsTest, ACertificateAndItsKeyGoTogetherAndWithAPort) {
+  const Arguments port = {"--control", "127.0.0.1:7000"};
+  const auto with = [](Arguments arguments, const Arguments& more) {
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  };
+  EXPECT_THAT(Refused(with(port, {"--tls-cert", "c"})), HasSubstr("--tls-key"));
+  EXPECT_THAT(Refused(with(port, {"--tls-key", "k"})), HasSubstr("--tls-cert"));
+  EXPECT_THAT(Refused(with(port, {"--tls-client-ca", "ca"})), HasSubstr("--tls-cert"));
+  EXPECT_THAT(Refused({"--control", "unix:/x", "--tls-cert", "c", "--tls-key", "k"}),
+              HasSubstr("--control IP:PORT"));
+  EXPECT_THAT(Refused({"--roles", ""}), HasSubstr("--roles"));
 }
 
 TEST(OptionsTest, TheStatusSocketIsAtAPathOrNowhere) {
@@ -225,6 +255,10 @@ TEST(OptionsTest, HelpAndVersionEndWithZero) {
                            "--max-connections",
                            "--control",
                            "--control-insecure",
+                           "--tls-cert",
+                           "--tls-key",
+                           "--tls-client-ca",
+                           "--roles",
                            "--status-socket",
                            "--health-check-uds",
                            "SIDELB_DRAIN_TIMEOUT",
