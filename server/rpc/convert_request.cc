@@ -237,7 +237,7 @@ absl::StatusOr<control::RenewLeaseRequest> FromProto(const pb::RenewLeaseRequest
   const FieldPath root;
   FirstError error;
   control::RenewLeaseRequest model;
-  model.owner = request.owner().empty() ? std::string(kDefaultOwner) : request.owner();
+  model.owner = OwnerOf(request.owner());
   model.holder = request.holder();
   if (request.has_ttl()) model.ttl = error.Take(FromProto(request.ttl(), root.Field("ttl")));
   if (request.has_grace()) {
