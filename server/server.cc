@@ -118,7 +118,8 @@ absl::Status Server::ApplyStandalone() {
                                     .mode = options_.mode,
                                     .protocol = options_.protocol,
                                     .backends = options_.backends,
-                                    .ring_domains = options_.ring_domains});
+                                    .ring_domains = options_.ring_domains,
+                                    .group_by_ip = options_.group_by_ip});
   request.wait_timeout = kStartWait;
   const absl::Status status = Apply(controller_.get(), std::move(request)).status();
   // Who starts the daemon wrote arguments, no ops: without the path of the field.
@@ -157,15 +158,15 @@ void Server::LogListeners() const {
                         [&promise](auto state) { promise.set_value(std::move(state)); });
   const auto state = promise.get_future().get();
   if (!state.ok()) return;
-  std::string ring_domains;
+  std::string more = options_.group_by_ip ? ", grouped by IP" : "";
   for (const control::RingDomainSpec& domain : options_.ring_domains) {
-    ring_domains += fmt::format(", ring domain {}:{}", domain.domain, domain.port);
+    more += fmt::format(", ring domain {}:{}", domain.domain, domain.port);
   }
   for (const auto& listener : (*state)->listeners) {
     spdlog::info("listening on {} ({}, {}, {} backends{})",
                  listener.status.bound_address.ToString(),
                  options_.protocol == control::Protocol::kUdp ? "udp" : "tcp",
-                 ModeName(options_.mode), options_.backends.size(), ring_domains);
+                 ModeName(options_.mode), options_.backends.size(), more);
   }
 }
 
