@@ -22,7 +22,10 @@ pb::GetStateRequest RequestFor(const GetCommand& command);
 std::vector<absl::Status> MissingErrors(const GetCommand& command, const pb::State& state);
 
 // Of the objects that the command lists.
-Table TableFor(const GetCommand& command, const pb::State& state, Output output, absl::Time now);
+Table TableFor(const GetCommand& command, const pb::State& state, Output output, absl::Time now,
+               const IpGroups& groups = {});
+// Whether it shows only some backends of its pools.
+bool HasFilter(const GetCommand& command);
 
 // "listeners".
 std::string_view NounOf(const GetCommand& command);
