@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "client/cli/arguments.h"
+#include "client/cli/ip_groups.h"
 #include "client/cli/table.h"
 
 namespace sidelb::client {

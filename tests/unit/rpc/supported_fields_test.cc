@@ -91,7 +91,7 @@ TEST(CheckWriteTest, NamesEveryFieldThatIsNotBuilt) {
   auto* listener = request.add_ops()->mutable_put_listener();
   listener->mutable_accept_proxy_protocol();
   listener->set_send_proxy_protocol(pb::PROXY_PROTOCOL_V2);
-  request.add_ops()->mutable_put_pool()->set_group_by_ip(true);
+  request.add_ops()->mutable_put_pool()->set_local_zone("a");
   request.add_ops()->mutable_set_override()->mutable_override()->mutable_ttl()->set_seconds(1);
   request.add_ops()->mutable_import_state();
 
@@ -102,7 +102,7 @@ TEST(CheckWriteTest, NamesEveryFieldThatIsNotBuilt) {
   EXPECT_THAT(ViolatedFields(status),
               ::testing::UnorderedElementsAre(
                   "request_id", "allow_mass_removal", "ops[0].put_listener.accept_proxy_protocol",
-                  "ops[0].put_listener.send_proxy_protocol", "ops[1].put_pool.group_by_ip",
+                  "ops[0].put_listener.send_proxy_protocol", "ops[1].put_pool.local_zone",
                   "ops[2].set_override.override.ttl", "ops[3].import_state"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("and 6 more"));
 }
