@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "client/cli/commands.h"
 #include "client/cli/json_output.h"
+#include "client/cli/numbers.h"
 #include "client/cli/object_tables.h"
 #include "client/cli/read_state.h"
 #include "client/cli/report.h"
@@ -104,7 +105,7 @@ std::string DescribePool(const pb::State& state, const pb::Pool& pool, Colour co
   fields.Add("Mode", ModeWord(pool.mode()));
   if (IsHashed(pool)) fields.Add("Hash", HashText(pool));
   const IpGroups groups = GroupByIp(state);
-  if (pool.group_by_ip()) fields.Add("Grouped", fmt::format("by IP: {} groups", groups.size()));
+  if (pool.group_by_ip()) fields.Add("Grouped", "by IP: " + Plural(groups.size(), "group"));
   fields.Add("Listeners", fmt::format("{}", fmt::join(listeners, ", ")));
   fields.Add("Backends", fmt::format("{}: {} serving, {} draining, {} unhealthy, {} disabled",
                                      status.total(), status.serving(), status.draining(),
@@ -217,8 +218,9 @@ std::string DescribeBackend(const pb::Backend& backend, const IpGroups& groups, 
   if (status.has_drain_deadline()) fields.Add("Drain until", TimeText(status.drain_deadline()));
   fields.Add("Sessions", CountText(status.active_connections(), spec.max_connections()));
   if (const IpGroup* group = FindGroup(groups, backend)) {
-    fields.Add("IP group", fmt::format("{}: {} backends, {} sessions", IpOf(backend.address()),
-                                       group->backends, group->sessions));
+    fields.Add("IP group",
+               fmt::format("{}: {}, {}", IpOf(backend.address()),
+                           Plural(group->backends, "backend"), Plural(group->sessions, "session")));
   }
   fields.Add("Weight", fmt::to_string(WeightOf(backend)));
   if (spec.priority() != 0) fields.Add("Priority", fmt::to_string(spec.priority()));

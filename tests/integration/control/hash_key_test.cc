@@ -101,8 +101,8 @@ TEST_P(HashKeyTest, AnotherTableSizeServesAndReadsBack) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, HashKeyTest, ::testing::Values(Mode::kSourceHash, Mode::kMaglev),
-                         [](const auto& info) {
-                           return info.param == Mode::kMaglev ? "maglev" : "source_hash";
+                         [](const auto& test) {
+                           return test.param == Mode::kMaglev ? "maglev" : "source_hash";
                          });
 
 }  // namespace
