@@ -139,13 +139,14 @@ class IpGrouping(TestCase):
     def test_the_flag_and_the_variable_say_the_same_as_the_word(self):
         backend, = self.start_ports("127.0.0.1", "a")
         start = ["127.0.0.1:0", f"backends={backend.address}"]
-        by_flag = self.connect(self.start_sidelb(*start, "--group-by-ip", "true"))
-        by_variable = self.connect(
-            self.start_sidelb(*start, environment={"SIDELB_GROUP_BY_IP": "true"}))
-        by_word = self.connect(self.start_sidelb(
-            *start, "group_by_ip=false", environment={"SIDELB_GROUP_BY_IP": "true"}))
-        self.assertEqual([c.state().state.pools[0].group_by_ip
-                          for c in (by_flag, by_variable, by_word)], [True, True, False])
+        variable = {"SIDELB_GROUP_BY_IP": "true"}
+        for more, environment, is_grouped in ((["--group-by-ip", "true"], {}, True),
+                                              ([], variable, True),
+                                              (["group_by_ip=false"], variable, False)):
+            daemon = self.start_sidelb(*start, *more, environment=environment)
+            pool, = self.connect(daemon).state().state.pools
+            self.assertEqual(pool.group_by_ip, is_grouped, (more, environment))
+            daemon.stop()
 
     def test_the_command_line_switches_it_and_sets_the_hash_key(self):
         daemon = self.start_sidelb()
