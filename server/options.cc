@@ -43,6 +43,8 @@ Words, in any order; each is also a flag and a variable (arguments win over vari
   proto=tcp|udp           --proto        SIDELB_PROTO        the protocol; tcp (default)
   ring_domain=NAME:PORT   --ring-domain  SIDELB_RING_DOMAIN  backends by DNS: A and AAAA records;
                                                               several as NAME:PORT,NAME:PORT,...
+  group_by_ip=true|false  --group-by-ip  SIDELB_GROUP_BY_IP  all ports of one IP share one probe, one
+                                                              fate and one count; false (default)
 With an address it needs backends, a ring domain, or both.
 
 Flags:
@@ -168,7 +170,8 @@ class Parser {
                                        [&key](const Source& one) { return one.word == key; });
       if (source == sources_.end() || (equal == 0)) {
         Fail(fmt::format(
-            "{}: '{}' is unknown; allowed: mode=, proto=, backends=, ring_domain=", word, key));
+            "{}: '{}' is unknown; allowed: mode=, proto=, backends=, ring_domain=, group_by_ip=",
+            word, key));
         continue;
       }
       const std::string value = equal == std::string::npos ? word : word.substr(equal + 1);
@@ -202,7 +205,7 @@ class Parser {
   }
 
   void ReadStandalone() {
-    const auto& [bind, mode, protocol, backends, ring_domain] = sources_;
+    const auto& [bind, mode, protocol, backends, ring_domain, group_by_ip] = sources_;
     if (bind.setting) {
       if (const auto address = ParseAddress(*bind.setting, bind.setting->value)) {
         options_.bind = *address;
@@ -212,7 +215,8 @@ class Parser {
     if (protocol.setting) ReadProtocol(*protocol.setting);
     if (backends.setting) ReadBackends(*backends.setting);
     if (ring_domain.setting) ReadRingDomains(*ring_domain.setting);
-    for (const Source* source : {&mode, &protocol, &backends, &ring_domain}) {
+    if (group_by_ip.setting) ReadGrouping(*group_by_ip.setting);
+    for (const Source* source : {&mode, &protocol, &backends, &ring_domain, &group_by_ip}) {
       if (!source->setting || bind.setting) continue;
       Fail(*source->setting,
            "needs an address to listen on: write IP:PORT first, 0.0.0.0:8080 for example");
@@ -259,6 +263,14 @@ class Parser {
       options_.protocol = control::Protocol::kUdp;
     } else if (setting.value != "tcp") {
       Fail(setting, fmt::format("'{}' is no protocol; allowed: tcp, udp", setting.value));
+    }
+  }
+
+  void ReadGrouping(const Setting& setting) {
+    if (setting.value == "true") {
+      options_.group_by_ip = true;
+    } else if (setting.value != "false") {
+      Fail(setting, fmt::format("'{}' is neither; allowed: true, false", setting.value));
     }
   }
 
@@ -477,11 +489,12 @@ class Parser {
   const std::vector<std::string>& arguments_;
   const Environment& environment_;
   std::vector<std::string> words_;
-  std::array<Source, 5> sources_{{{"", "--bind", "SIDELB_BIND_ADDR"},
+  std::array<Source, 6> sources_{{{"", "--bind", "SIDELB_BIND_ADDR"},
                                   {"mode", "--mode", "SIDELB_MODE"},
                                   {"proto", "--proto", "SIDELB_PROTO"},
                                   {"backends", "--backends", "SIDELB_BACKENDS"},
-                                  {"ring_domain", "--ring-domain", "SIDELB_RING_DOMAIN"}}};
+                                  {"ring_domain", "--ring-domain", "SIDELB_RING_DOMAIN"},
+                                  {"group_by_ip", "--group-by-ip", "SIDELB_GROUP_BY_IP"}}};
   std::array<std::pair<std::string, std::string>, 15> flags_{{{"--control", ""},
                                                               {"--tls-cert", ""},
                                                               {"--tls-key", ""},

@@ -1,11 +1,12 @@
 // Options: what the daemon is told at its start, by arguments and environment.
 //
 //   sidelb [IP:PORT] [mode=..] [proto=..] [backends=IP:PORT,..] [ring_domain=NAME:PORT,..]
-//   [--flags]
+//   [group_by_ip=true|false] [--flags]
 //
-// Each of the five words may also be a flag or a variable (SIDELB_BIND_ADDR, SIDELB_MODE,
-// SIDELB_PROTO, SIDELB_BACKENDS, SIDELB_RING_DOMAIN), and so may --drain-timeout
-// (SIDELB_DRAIN_TIMEOUT) and --config (SIDELB_CONFIG); arguments win over variables.
+// Each of the six words may also be a flag or a variable (SIDELB_BIND_ADDR, SIDELB_MODE,
+// SIDELB_PROTO, SIDELB_BACKENDS, SIDELB_RING_DOMAIN, SIDELB_GROUP_BY_IP), and so may
+// --drain-timeout (SIDELB_DRAIN_TIMEOUT) and --config (SIDELB_CONFIG); arguments win over
+// variables.
 //
 // Thread safety: values; ParseOptions() asks only what it is given.
 #pragma once
@@ -39,6 +40,7 @@ struct Options {
   control::Protocol protocol = control::Protocol::kTcp;
   std::vector<Address> backends;
   std::vector<control::RingDomainSpec> ring_domains;
+  bool group_by_ip = false;
   std::string config_file;  // instead of the above; read again at SIGHUP; empty: none
 
   std::optional<Address> resolver;  // of ring domains; absent: those of the system

@@ -124,7 +124,8 @@ absl::Status Server::ApplyStandalone() {
                                     .mode = options_.mode,
                                     .protocol = options_.protocol,
                                     .backends = options_.backends,
-                                    .ring_domains = options_.ring_domains});
+                                    .ring_domains = options_.ring_domains,
+                                    .group_by_ip = options_.group_by_ip});
   request.wait_timeout = kStartWait;
   const absl::Status status = Apply(controller_.get(), std::move(request)).status();
   // Who starts the daemon wrote arguments, no ops: without the path of the field.
@@ -205,15 +206,14 @@ void Server::LogListeners() const {
       return entry.object->spec.name == listener.object->spec.pool;
     });
     if (pool == pools.end()) continue;
-    std::string ring_domains;
+    std::string more = pool->object->spec.group_by_ip ? ", grouped by IP" : "";
     for (const control::RingDomainSpec& domain : pool->object->spec.ring_domains) {
-      ring_domains += fmt::format(", ring domain {}:{}", domain.domain, domain.port);
+      more += fmt::format(", ring domain {}:{}", domain.domain, domain.port);
     }
     const bool is_udp = listener.object->spec.protocol == control::Protocol::kUdp;
     spdlog::info("listening on {} ({}, {}, {} backends{})",
                  listener.status.bound_address.ToString(), is_udp ? "udp" : "tcp",
-                 ModeName(control::EffectiveMode(pool->object->spec)), pool->status.total,
-                 ring_domains);
+                 ModeName(control::EffectiveMode(pool->object->spec)), pool->status.total, more);
   }
 }
 

@@ -1,4 +1,5 @@
-// The cost of one pick and its release, in each mode, at several pool sizes.
+// The cost of one pick and its release, in each mode, at several pool sizes; grouped by IP with
+// four ports each.
 #include <benchmark/benchmark.h>
 
 #include <memory>
@@ -11,22 +12,27 @@
 namespace sidelb {
 namespace {
 
-void BM_Pick(benchmark::State& state, Mode mode, bool weighted) {
+void BM_Pick(benchmark::State& state, Mode mode, bool weighted, bool grouped) {
   const auto size = static_cast<uint32_t>(state.range(0));
   PoolLoad load(1);
   std::vector<std::unique_ptr<Backend>> backends;
   std::vector<Member> members;
   for (uint32_t i = 0; i < size; ++i) {
-    const std::string text = "10." + std::to_string(i >> 16) + "." + std::to_string(i >> 8 & 255) +
-                             "." + std::to_string(i & 255) + ":80";
+    const uint32_t ip = grouped ? i / 4 : i;
+    const std::string text = "10." + std::to_string(ip >> 16) + "." +
+                             std::to_string(ip >> 8 & 255) + "." + std::to_string(ip & 255) + ":" +
+                             std::to_string(80 + i % 4);
     backends.push_back(std::make_unique<Backend>(*Address::Parse(text), 1));
     members.push_back({.address = backends.back()->address(),
                        .weight = weighted ? 1 + i % 100 : 100,
                        .backend = backends.back().get()});
   }
-  const auto snapshot = PoolSnapshot::Build(1, mode, members, &load);
+  const auto snapshot = PoolSnapshot::Build(1, mode, members, &load, 0, {.group_by_ip = grouped});
   if (mode == Mode::kLeastConnections) {
-    for (const Member& member : members) load.index.Put(&member.backend->load, member.weight, 0);
+    const Grouping grouping = grouped ? Grouping::kByIp : Grouping::kNone;
+    for (const Member& member : members) {
+      load.index.Put(&member.backend->load, member.weight, 0, grouping);
+    }
   }
   // Each place is given back 64 picks later, as sessions end.
   std::vector<Backend*> held(64, nullptr);
@@ -49,16 +55,22 @@ void BM_Pick(benchmark::State& state, Mode mode, bool weighted) {
   for (const Member& member : members) load.index.Detach(&member.backend->load);
 }
 
+void RegisterOne(const std::string& name, Mode mode, bool weighted, bool grouped) {
+  benchmark::RegisterBenchmark(name.c_str(), BM_Pick, mode, weighted, grouped)
+      ->Arg(3)
+      ->Arg(100)
+      ->Arg(10'000);
+}
+
 void Register() {
   for (Mode mode :
        {Mode::kRoundRobin, Mode::kLeastConnections, Mode::kP2c, Mode::kRandom, Mode::kMaglev}) {
     for (bool weighted : {false, true}) {
       const std::string name =
           "pick/" + std::string(ModeName(mode)) + (weighted ? "/weighted" : "/equal");
-      benchmark::RegisterBenchmark(name.c_str(), BM_Pick, mode, weighted)
-          ->Arg(3)
-          ->Arg(100)
-          ->Arg(10'000);
+      RegisterOne(name, mode, weighted, false);
+      const bool may_group = mode == Mode::kLeastConnections || mode == Mode::kP2c;
+      if (may_group) RegisterOne(name + "/grouped", mode, weighted, true);
     }
   }
 }

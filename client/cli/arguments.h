@@ -184,6 +184,8 @@ struct ExportCommand {};
 struct SetModeCommand {
   std::string pool;
   pb::Mode mode = pb::MODE_UNSPECIFIED;
+  std::optional<pb::HashKey> hash_key;      // absent = as it is
+  std::optional<uint32_t> hash_table_size;  // absent = as it is
 };
 
 struct OverrideCommand {

@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "client/cli/commands.h"
 #include "client/cli/json_output.h"
+#include "client/cli/numbers.h"
 #include "client/cli/object_tables.h"
 #include "client/cli/read_state.h"
 #include "client/cli/report.h"
@@ -76,6 +77,19 @@ std::string RingDomainText(const pb::RingDomain& domain) {
   return text;
 }
 
+std::string HashText(const pb::Pool& pool) {
+  const bool has_key = pool.hash_key() != pb::HASH_KEY_UNSPECIFIED;
+  return fmt::format(
+      "by {}, {} slots",
+      has_key ? Word(pb::HashKey_Name(pool.hash_key()), "HASH_KEY_") : "source-ip(default)",
+      NumberOr(pool.has_hash_table_size(), pool.hash_table_size(), "65537"));
+}
+
+bool IsHashed(const pb::Pool& pool) {
+  return pool.mode() == pb::MODE_SOURCE_HASH || pool.mode() == pb::MODE_MAGLEV ||
+         pool.hash_key() != pb::HASH_KEY_UNSPECIFIED || pool.has_hash_table_size();
+}
+
 absl::Status NotFound(std::string_view reason, const std::string& message) {
   return MakeError(absl::StatusCode::kNotFound, reason, message);
 }
@@ -89,6 +103,9 @@ std::string DescribePool(const pb::State& state, const pb::Pool& pool, Colour co
   FieldList fields;
   fields.Add("Pool", pool.name());
   fields.Add("Mode", ModeWord(pool.mode()));
+  if (IsHashed(pool)) fields.Add("Hash", HashText(pool));
+  const IpGroups groups = GroupByIp(state);
+  if (pool.group_by_ip()) fields.Add("Grouped", "by IP: " + Plural(groups.size(), "group"));
   fields.Add("Listeners", fmt::format("{}", fmt::join(listeners, ", ")));
   fields.Add("Backends", fmt::format("{}: {} serving, {} draining, {} unhealthy, {} disabled",
                                      status.total(), status.serving(), status.draining(),
@@ -109,6 +126,7 @@ std::string DescribePool(const pb::State& state, const pb::Pool& pool, Colour co
   }
   fields.Add("Revision", fmt::to_string(pool.revision()));
   std::string text = fields.Render(colour);
+  if (!groups.empty()) text += "\n" + GroupTable(groups).Render(colour);
   const Table table = BackendTable(state, Columns::kDefault, absl::Now());
   if (!table.is_empty()) text += "\n" + table.Render(colour);
   return text;
@@ -180,7 +198,7 @@ void AddOverride(const pb::Backend& backend, FieldList* fields) {
   fields->Add("Override", text, Tone::kCareful);
 }
 
-std::string DescribeBackend(const pb::Backend& backend, Colour colour) {
+std::string DescribeBackend(const pb::Backend& backend, const IpGroups& groups, Colour colour) {
   const pb::BackendStatus& status = backend.status();
   const pb::BackendSpec& spec = backend.effective();
   const Table::Cell state = StateCell(status);
@@ -209,6 +227,11 @@ std::string DescribeBackend(const pb::Backend& backend, Colour colour) {
                            status.active_connections()));
   }
   fields.Add("Sessions", CountText(status.active_connections(), spec.max_connections()));
+  if (const IpGroup* group = FindGroup(groups, backend)) {
+    fields.Add("IP group",
+               fmt::format("{}: {}, {}", IpOf(backend.address()),
+                           Plural(group->backends, "backend"), Plural(group->sessions, "session")));
+  }
   fields.Add("Weight", fmt::to_string(WeightOf(backend)));
   if (spec.priority() != 0) fields.Add("Priority", fmt::to_string(spec.priority()));
   if (!spec.probe_address().empty()) fields.Add("Probed at", spec.probe_address());
@@ -280,7 +303,6 @@ absl::StatusOr<pb::State> ReadDescribed(const Invocation& invocation,
     return NotFound("POOL_NOT_FOUND", fmt::format("there is no pool \"{}\"", command.name));
   }
   if (command.noun == DescribeCommand::Noun::kBackend) {
-    state.clear_pools();
     if (state.backends().empty()) {
       return NotFound("BACKEND_NOT_FOUND",
                       fmt::format("pool \"{}\" has no backend {}", command.name, command.address));
@@ -294,6 +316,17 @@ absl::StatusOr<pb::State> ReadDescribed(const Invocation& invocation,
     if (listener.pool() == command.name) *state.add_listeners() = listener;
   }
   return state;
+}
+
+// The groups that a described backend is one of.
+absl::StatusOr<IpGroups> ReadGroups(const Invocation& invocation, const DescribeCommand& command,
+                                    const google::protobuf::RepeatedPtrField<pb::Pool>& pools) {
+  const bool is_backend = command.noun == DescribeCommand::Noun::kBackend;
+  if (!is_backend || pools.empty() || !pools[0].group_by_ip()) return IpGroups();
+  const auto all = invocation.calls.get_state(
+      ReadRequest({pb::OBJECT_KIND_POOL, pb::OBJECT_KIND_BACKEND}, {command.name}, pb::VIEW_FULL));
+  if (!all.ok()) return all.status();
+  return GroupByIp(all->state());
 }
 
 // A line for each kind: "rpc:Apply" and "rpc:GetInfo" are "Can rpc:  Apply, GetInfo".
@@ -313,18 +346,25 @@ void AddCapabilities(const pb::GetInfoResponse& info, FieldList* fields) {
 }  // namespace
 
 ExitCode RunCommand(const Invocation& invocation, const DescribeCommand& command) {
-  const auto state = ReadDescribed(invocation, command);
+  auto state = ReadDescribed(invocation, command);
   if (!state.ok()) {
     return PrintError(state.status(), invocation.arguments.global.output, invocation.streams);
   }
-  if (invocation.is_json()) return PrintState(invocation, *state);
+  if (invocation.is_json()) {
+    if (command.noun == DescribeCommand::Noun::kBackend) state->clear_pools();
+    return PrintState(invocation, *state);
+  }
+  const auto groups = ReadGroups(invocation, command, state->pools());
+  if (!groups.ok()) {
+    return PrintError(groups.status(), invocation.arguments.global.output, invocation.streams);
+  }
   const Colour colour = invocation.streams.out_colour;
   switch (command.noun) {
     case DescribeCommand::Noun::kPool:
       invocation.streams.out << DescribePool(*state, state->pools(0), colour);
       break;
     case DescribeCommand::Noun::kBackend:
-      invocation.streams.out << DescribeBackend(state->backends(0), colour);
+      invocation.streams.out << DescribeBackend(state->backends(0), *groups, colour);
       break;
     case DescribeCommand::Noun::kListener:
       invocation.streams.out << DescribeListener(state->listeners(0), colour);

@@ -40,7 +40,7 @@ class RowPrinter {
         streams_(invocation.streams) {}
 
   void PrintAll(const pb::State& state) {
-    const Table table = TableFor(command_, state, output_, absl::Now());
+    const Table table = TableFor(command_, state, output_, absl::Now(), GroupsOf(state));
     if (!is_begun_ && table.is_empty())
       streams_.err << fmt::format("no {} yet\n", NounOf(command_));
     // When everything comes anew, what is not there any more was removed meanwhile.
@@ -55,8 +55,9 @@ class RowPrinter {
     is_begun_ = true;
   }
 
-  void PrintChange(const WatchView::Change& change) {
-    const Table table = TableFor(command_, StateOf(change.event), output_, absl::Now());
+  void PrintChange(const WatchView::Change& change, const WatchView& view) {
+    const IpGroups groups = IsGrouping() ? GroupsOf(StateOf(view)) : IpGroups();
+    const Table table = TableFor(command_, StateOf(change.event), output_, absl::Now(), groups);
     if (table.is_empty()) return;  // the pool of a backend
     if (change.event.kind() == pb::EVENT_KIND_REMOVED) {
       PrintRemoved(KeyOf(table.rows()[0]));
@@ -66,6 +67,15 @@ class RowPrinter {
   }
 
  private:
+  // Whether groups by IP show. Of a filtered view their counts would be too small.
+  bool IsGrouping() const {
+    return output_ == Output::kWide && command_.noun == GetCommand::Noun::kBackends &&
+           !HasFilter(command_);
+  }
+  IpGroups GroupsOf(const pb::State& state) const {
+    return IsGrouping() ? GroupByIp(state) : IpGroups();
+  }
+
   // The column that says "removed"; a pool has no state.
   size_t StateColumn() const {
     switch (command_.noun) {
@@ -149,7 +159,7 @@ ExitCode WatchRows(const Invocation& invocation, const GetCommand& command) {
       is_first = false;
       rows.PrintAll(state);
     }
-    for (const WatchView::Change& change : step.changes) rows.PrintChange(change);
+    for (const WatchView::Change& change : step.changes) rows.PrintChange(change, follower.view());
     if (const auto end = EndOf(invocation, step)) return *end;
   }
 }

@@ -164,6 +164,8 @@ WritePlan PlanSetMode(const Arguments& arguments, const SetModeCommand& command)
   pb::SetMode* set = plan.request.add_ops()->mutable_set_mode();
   set->set_pool(command.pool);
   set->set_mode(command.mode);
+  if (command.hash_key) set->set_hash_key(*command.hash_key);
+  if (command.hash_table_size) set->set_hash_table_size(*command.hash_table_size);
   return plan;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "client/cli/numbers.h"
 #include "client/cli/object_tables.h"
 #include "client/cli/values.h"
 #include "fmt/format.h"
@@ -168,10 +169,6 @@ std::string Padded(std::string text, size_t width) {
   const size_t has = TextWidth(text);
   if (has < width) text.append(width - has, ' ');
   return text;
-}
-
-std::string Plural(size_t count, std::string_view noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
 // "3 backends: 2 serving, 1 unhealthy".

@@ -50,7 +50,12 @@ std::vector<absl::Status> MissingErrors(const GetCommand& command, const pb::Sta
   return errors;
 }
 
-Table TableFor(const GetCommand& command, const pb::State& state, Output output, absl::Time now) {
+bool HasFilter(const GetCommand& command) {
+  return ToSelector(command.selector).ByteSizeLong() > 0 || !command.states.empty();
+}
+
+Table TableFor(const GetCommand& command, const pb::State& state, Output output, absl::Time now,
+               const IpGroups& groups) {
   const Columns columns = output == Output::kWide ? Columns::kWide : Columns::kDefault;
   switch (command.noun) {
     case GetCommand::Noun::kListeners:
@@ -60,7 +65,7 @@ Table TableFor(const GetCommand& command, const pb::State& state, Output output,
     case GetCommand::Noun::kBackends:
       break;
   }
-  return BackendTable(state, columns, now);
+  return BackendTable(state, columns, now, groups);
 }
 
 std::string_view NounOf(const GetCommand& command) {

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "client/cli/arguments.h"
+#include "client/cli/ip_groups.h"
 #include "client/cli/table.h"
 
 namespace sidelb::client {
@@ -22,7 +23,10 @@ pb::GetStateRequest RequestFor(const GetCommand& command);
 std::vector<absl::Status> MissingErrors(const GetCommand& command, const pb::State& state);
 
 // Of the objects that the command lists.
-Table TableFor(const GetCommand& command, const pb::State& state, Output output, absl::Time now);
+Table TableFor(const GetCommand& command, const pb::State& state, Output output, absl::Time now,
+               const IpGroups& groups = {});
+// Whether it shows only some backends of its pools.
+bool HasFilter(const GetCommand& command);
 
 // "listeners".
 std::string_view NounOf(const GetCommand& command);

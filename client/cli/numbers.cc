@@ -31,4 +31,8 @@ std::string HumanBytes(uint64_t bytes) { return Scaled(static_cast<double>(bytes
 
 std::string HumanBitRate(double per_second) { return Scaled(per_second) + "bit/s"; }
 
+std::string Plural(uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
 }  // namespace sidelb::client

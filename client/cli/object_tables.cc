@@ -123,15 +123,16 @@ Table PoolTable(const pb::State& state, Columns columns) {
   return table;
 }
 
-Table BackendTable(const pb::State& state, Columns columns, absl::Time now) {
+Table BackendTable(const pb::State& state, Columns columns, absl::Time now,
+                   const IpGroups& groups) {
   const bool is_wide = columns == Columns::kWide;
   std::vector<std::string> headers = {"POOL",   "ADDRESS",  "STATE", "HEALTH",
                                       "WEIGHT", "SESSIONS", "OWNER"};
   if (is_wide) {
     headers.back() = "OWNERS";
-    headers.insert(headers.end(),
-                   {"OVERRIDE", "WHY", "MAX-CONNECTIONS", "ZONE", "GROUP", "TAGS", "DRAIN-LEFT",
-                    "SINCE", "REVISION", "OVERRIDE-BY", "OVERRIDE-LEFT", "REASON"});
+    headers.insert(headers.end(), {"OVERRIDE", "WHY", "MAX-CONNECTIONS", "ZONE", "GROUP",
+                                   "IP-GROUP", "IP-SESSIONS", "TAGS", "DRAIN-LEFT", "SINCE",
+                                   "REVISION", "OVERRIDE-BY", "OVERRIDE-LEFT", "REASON"});
   }
   Table table(headers);
   for (const pb::Backend& backend : state.backends()) {
@@ -152,6 +153,9 @@ Table BackendTable(const pb::State& state, Columns columns, absl::Time now) {
       row.push_back({Limit(spec.max_connections())});
       row.push_back({spec.zone()});
       row.push_back({spec.group()});
+      const IpGroup* const group = FindGroup(groups, backend);
+      row.push_back({group == nullptr ? "" : IpOf(backend.address())});
+      row.push_back({group == nullptr ? "" : fmt::to_string(group->sessions)});
       row.push_back({TagsText(spec)});
       row.push_back({TimeLeft(status, now)});
       row.push_back({Age(status, now)});

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "client/cli/ip_groups.h"
 #include "client/cli/table.h"
 #include "sidelb/v1/resources.pb.h"
 
@@ -17,7 +18,9 @@ enum class Columns { kDefault, kWide };
 
 Table ListenerTable(const pb::State& state, Columns columns);
 Table PoolTable(const pb::State& state, Columns columns);
-Table BackendTable(const pb::State& state, Columns columns, absl::Time now);
+// `groups` are those of the pools in it, for the wide form.
+Table BackendTable(const pb::State& state, Columns columns, absl::Time now,
+                   const IpGroups& groups = {});
 
 // What probes say of each backend, and what became of it.
 Table HealthTable(const pb::State& state, absl::Time now);

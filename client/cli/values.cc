@@ -69,6 +69,10 @@ absl::StatusOr<pb::Mode> ParseMode(std::string_view text) {
   return ParseEnum<pb::Mode>(plain.empty() ? text : plain, "MODE_", pb::Mode_descriptor());
 }
 
+absl::StatusOr<pb::HashKey> ParseHashKey(std::string_view text) {
+  return ParseEnum<pb::HashKey>(text, "HASH_KEY_", pb::HashKey_descriptor());
+}
+
 absl::StatusOr<std::string> ParseAddress(std::string_view text, PortZero port_zero) {
   // inet_pton() would stop there and take what stands before it.
   if (text.find('\0') != std::string_view::npos) {

@@ -27,6 +27,9 @@ absl::StatusOr<absl::Duration> ParseDuration(std::string_view text);
 // "round-robin", also "round_robin", "RoundRobin", "rr"; all modes that the API knows.
 absl::StatusOr<pb::Mode> ParseMode(std::string_view text);
 
+// "source-ip", "source-ip-port"; all hash keys that the API knows.
+absl::StatusOr<pb::HashKey> ParseHashKey(std::string_view text);
+
 enum class PortZero { kAllowed, kRefused };
 // "192.0.2.1:80" or "[2001:db8::1]:80" in canonical form, as the daemon names it. Host names are
 // refused: what they mean would change behind the configuration's back.

@@ -67,6 +67,7 @@ void AddPoolOptions(CLI::App* app, PoolAttributes* attributes) {
   AddParsed(app, "--mode", "MODE",
             "round-robin (the default), least-connections, p2c, random, source-hash or maglev",
             ParseMode, StoreTo(&attributes->mode));
+  AddPickOptions(app, attributes);
   AddParsed(app, "--drain-timeout", "DURATION",
             "How long the sessions of a removed backend may go on, 30s", ParseDuration,
             StoreTo(&attributes->drain_timeout));

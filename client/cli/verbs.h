@@ -123,6 +123,7 @@ void AddPositional(CLI::App* app, const std::string& name, T* target,
 
 // Options that several verbs share. `attributes` must outlive the parse.
 void AddPoolOptions(CLI::App* app, PoolAttributes* attributes);
+void AddPickOptions(CLI::App* app, PoolAttributes* attributes);
 void AddHealthOptions(CLI::App* app, PoolAttributes* attributes);
 void AddUdpOptions(CLI::App* app, ListenerAttributes* attributes);
 void AddPriorityOptions(CLI::App* app, BackendAttributes* attributes);

@@ -1,4 +1,4 @@
-// Options of `add` and `set` on health, priorities and UDP.
+// Options of `add` and `set` on how a pool picks, health, priorities and UDP.
 #include "client/cli/verbs.h"
 
 namespace sidelb::client {
@@ -19,6 +19,24 @@ absl::StatusOr<std::string> ParseProbeAddress(const std::string& text) {
 }
 
 }  // namespace
+
+void AddPickOptions(CLI::App* app, PoolAttributes* attributes) {
+  Edits<pb::Pool>* const edits = &attributes->edits;
+  AddEdit(app, edits, "--hash-key", "KEY",
+          "What source-hash and maglev look at: source-ip (the default) or source-ip-port",
+          ParseHashKey, [](pb::Pool* pool, pb::HashKey key) { pool->set_hash_key(key); });
+  AddEdit(app, edits, "--hash-table-size", "N",
+          "Slots of source-hash and maglev, a prime from 251 to 655373; 65537",
+          NumberParser(1, UINT32_MAX),
+          [](pb::Pool* pool, uint32_t size) { pool->set_hash_table_size(size); });
+  app->add_flag_function(
+      "--group-by-ip,!--no-group-by-ip",
+      [edits](int64_t count) {
+        edits->push_back(
+            [is_grouped = count > 0](pb::Pool* pool) { pool->set_group_by_ip(is_grouped); });
+      },
+      "All ports of one IP share one probe, one fate and one count of sessions, or not");
+}
 
 void AddHealthOptions(CLI::App* app, PoolAttributes* attributes) {
   Edits<pb::Pool>* const edits = &attributes->edits;

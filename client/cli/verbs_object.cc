@@ -138,15 +138,23 @@ void AddListenerNouns(CLI::App* root, HelpFormatter* help, Arguments* arguments)
 
 void AddMode(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
   CLI::App* mode = AddVerb(root, help, "mode", "Switch how a pool picks a backend",
-                           "mode POOL MODE", R"(Sessions that exist stay where they are.
+                           "mode POOL MODE [--hash KEY] [--hash-table-size N]",
+                           R"(Sessions that exist stay where they are.
 
-Example:
-  sidelb-cli mode web least-connections)");
+Examples:
+  sidelb-cli mode web least-connections
+  sidelb-cli mode web maglev --hash source-ip-port)");
   const auto command = std::make_shared<SetModeCommand>();
   const auto text = std::make_shared<std::string>();
   AddPositional(mode, "POOL", &command->pool, "The pool");
   AddPositional(mode, "MODE", text.get(),
                 "round-robin, least-connections, p2c, random, source-hash or maglev");
+  AddParsed(mode, "--hash", "KEY",
+            "What source-hash and maglev look at: source-ip or source-ip-port; as it is",
+            ParseHashKey, StoreTo(&command->hash_key));
+  AddParsed(mode, "--hash-table-size", "N",
+            "Slots of source-hash and maglev, a prime from 251 to 655373; as it is",
+            NumberParser(1, UINT32_MAX), StoreTo(&command->hash_table_size));
   mode->callback([command, text, arguments] {
     if (command->pool.empty() || text->empty()) FailUsage("mode", "needs POOL and MODE");
     CheckName("POOL", command->pool);

@@ -27,7 +27,7 @@ uint32_t InFlightLimit() {
 class HealthChecker::Target final : public TimerTarget {
  public:
   Target(HealthChecker& checker, ProbeTarget target)
-      : checker_(checker), target_(std::move(target)) {}
+      : history(target.known), checker_(checker), target_(std::move(target)) {}
   ~Target() override {
     checker_.loop_.timers().Cancel(this);
     if (probe != nullptr) {

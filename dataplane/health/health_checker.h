@@ -44,6 +44,7 @@ struct ProbeTarget {
   std::shared_ptr<const Backend> backend;  // whose traffic counts; may be nullptr
   std::shared_ptr<const ProbeSettings> settings;
   std::shared_ptr<ProbeCounters> counters = nullptr;  // may be nullptr
+  Health known = Health::kUnknown;                    // before the first probe of this address
 };
 
 // What is known of one target after a probe.
@@ -75,7 +76,7 @@ class HealthChecker {
   HealthChecker& operator=(const HealthChecker&) = delete;
 
   // Adds targets, which are probed at once, or changes them, which keeps what is known of them
-  // unless their address changed.
+  // unless their address changed: then `known` is.
   void Put(std::vector<ProbeTarget> targets);
   void Remove(std::vector<ProbeId> ids);
   void Stop();

@@ -13,6 +13,9 @@ namespace sidelb {
 
 class Hysteresis {
  public:
+  // `known` from elsewhere counts like a first result.
+  explicit Hysteresis(Health known = Health::kUnknown) : health_(known) {}
+
   // Takes one result; true when the health changed.
   bool Record(bool good, uint32_t rise, uint32_t fall);
 
@@ -22,7 +25,7 @@ class Hysteresis {
   uint64_t transitions() const { return transitions_; }
 
  private:
-  Health health_ = Health::kUnknown;
+  Health health_;
   uint32_t good_ = 0;
   uint32_t bad_ = 0;
   uint64_t transitions_ = 0;  // between healthy and unhealthy; the first result is none

@@ -10,13 +10,16 @@ bool OutlierDetector::Update(const OutlierSettings& settings, absl::Span<const S
                              uint64_t now_ms) {
   bool changed = false;
   absl::flat_hash_set<uint64_t> present;
-  for (const Seen& seen : pool) present.insert(seen.id);
+  uint64_t all = 0;
+  for (const Seen& seen : pool) {
+    present.insert(seen.id);
+    all += seen.backends;
+  }
   absl::erase_if(ejections_, [&](const auto& entry) {
     if (present.contains(entry.first)) return false;
     changed = changed || entry.second.is_ejected;
     return true;
   });
-  size_t ejected = 0;
   absl::flat_hash_set<uint64_t> ended;  // just now
   for (auto& [id, ejection] : ejections_) {
     if (ejection.is_ejected && (now_ms >= ejection.until_ms || settings.failures == 0)) {
@@ -24,9 +27,12 @@ bool OutlierDetector::Update(const OutlierSettings& settings, absl::Span<const S
       ended.insert(id);
       changed = true;
     }
-    if (ejection.is_ejected) ++ejected;
   }
   if (settings.failures == 0) return changed;
+  uint64_t ejected = 0;
+  for (const Seen& seen : pool) {
+    if (is_ejected(seen.id)) ejected += seen.backends;
+  }
   for (const Seen& seen : pool) {
     const auto found = ejections_.find(seen.id);
     if (seen.consecutive_failures == 0) {
@@ -45,15 +51,15 @@ bool OutlierDetector::Update(const OutlierSettings& settings, absl::Span<const S
     } else if (seen.consecutive_failures < settings.failures) {
       continue;
     }
-    const bool is_over_share = (ejected + 1) * 100 > pool.size() * settings.max_ejected_percent;
-    if (is_over_share || ejected + 1 >= pool.size()) continue;
+    const uint64_t then = ejected + seen.backends;
+    if (then * 100 > all * settings.max_ejected_percent || then >= all) continue;
     Ejection& ejection = ejections_[seen.id];
     ++ejection.in_a_row;
     ejection.failures_seen = seen.consecutive_failures;
     ejection.until_ms =
         now_ms + std::min(settings.ejection_ms * ejection.in_a_row, settings.max_ejection_ms);
     ejection.is_ejected = true;
-    ++ejected;
+    ejected = then;
     changed = true;
   }
   return changed;

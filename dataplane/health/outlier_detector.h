@@ -1,6 +1,6 @@
 // OutlierDetector: passive ejection of one pool: a backend that failed too many connects in a row
 // takes no new session for a while. Never more than a share of the pool is ejected, never the last
-// backend that serves.
+// backend that serves. Backends that share one fate are seen as one, with the failures of all.
 //
 // Pure: `now` is an argument, in milliseconds of any monotonic clock. Thread safety: none; the
 // control thread.
@@ -23,10 +23,11 @@ struct OutlierSettings {
 
 class OutlierDetector {
  public:
-  // What is seen of one backend that would be eligible if nothing were ejected.
+  // What is seen of one backend, or of a group, that would be eligible if nothing were ejected.
   struct Seen {
     uint64_t id = 0;
     uint32_t consecutive_failures = 0;
+    uint32_t backends = 1;  // that it stands for
   };
 
   // Decides anew. True when the set of ejected backends changed. Backends that are not in `pool`

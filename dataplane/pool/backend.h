@@ -23,6 +23,7 @@ namespace sidelb {
 
 class Backend;
 class LeastLoadIndex;
+struct LoadGroup;
 
 // What the shards share; a cache line of its own.
 struct alignas(64) BackendLoad {
@@ -44,7 +45,10 @@ struct alignas(64) BackendLoad {
   uint32_t index_max_connections = 0;
   uint32_t index_member = 0;  // where it stands among the members
   uint64_t last_pick = 0;
+  LoadGroup* group = nullptr;  // that it is a member of; null = it stands for itself
+  uint32_t group_share = 0;    // of `active`, in the group's sum
 };
+static_assert(sizeof(BackendLoad) == 64);
 
 // Takes one place of a backend; false when `max_connections` (0 = unlimited) are taken.
 // Any thread.

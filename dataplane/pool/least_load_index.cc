@@ -1,15 +1,14 @@
 #include "dataplane/pool/least_load_index.h"
 
 #include <algorithm>
-#include <array>
+#include <utility>
 
 #include "dataplane/pool/backend.h"
 
 namespace sidelb {
 namespace {
 
-constexpr uint32_t kArity = 4;
-constexpr size_t kMaxTried = 8;
+constexpr size_t kMaxTried = LoadHeap<BackendLoad>::kMaxRefused;
 
 using Guard = SpinLock::Guard;
 
@@ -19,101 +18,117 @@ bool Contains(absl::Span<Backend* const> tried, const Backend* backend) {
 
 }  // namespace
 
-bool LeastLoadIndex::Less(const Entry& a, const Entry& b) {
-  const uint64_t left = uint64_t{a.active} * b.load->index_weight;
-  const uint64_t right = uint64_t{b.active} * a.load->index_weight;
-  if (left != right) return left < right;
-  return a.load->last_pick < b.load->last_pick;
-}
-
 bool LeastLoadIndex::IsFull(const BackendLoad& load, uint32_t active) {
   return load.index_max_connections != 0 && active >= load.index_max_connections;
 }
 
-void LeastLoadIndex::Set(uint32_t position, const Entry& entry) {
-  heap_[position] = entry;
-  entry.load->index_position = position;
-}
-
-void LeastLoadIndex::SiftUp(uint32_t position) {
-  const Entry entry = heap_[position];
-  while (position > 0) {
-    const uint32_t parent = (position - 1) / kArity;
-    if (!Less(entry, heap_[parent])) break;
-    Set(position, heap_[parent]);
-    position = parent;
-  }
-  Set(position, entry);
-}
-
-void LeastLoadIndex::SiftDown(uint32_t position) {
-  const Entry entry = heap_[position];
-  const auto size = static_cast<uint32_t>(heap_.size());
-  for (;;) {
-    const uint32_t first = position * kArity + 1;
-    if (first >= size) break;
-    uint32_t least = first;
-    for (uint32_t child = first + 1; child < std::min(first + kArity, size); ++child) {
-      if (Less(heap_[child], heap_[least])) least = child;
-    }
-    if (!Less(heap_[least], entry)) break;
-    Set(position, heap_[least]);
-    position = least;
-  }
-  Set(position, entry);
-}
-
-void LeastLoadIndex::Push(BackendLoad* load, uint32_t active) {
-  heap_.push_back({load, active});
-  SiftUp(static_cast<uint32_t>(heap_.size() - 1));
-}
-
-void LeastLoadIndex::Erase(uint32_t position) {
-  const Entry last = heap_.back();
-  heap_.pop_back();
-  if (position == heap_.size()) return;
-  Set(position, last);
-  SiftUp(position);
-  SiftDown(last.load->index_position);
+LoadHeap<BackendLoad>& LeastLoadIndex::HeapOf(const BackendLoad& load) {
+  return load.group == nullptr ? heap_ : load.group->free;
 }
 
 void LeastLoadIndex::Reposition(BackendLoad* load, uint32_t active) {
   const bool full = IsFull(*load, active);
-  if (load->index_position == BackendLoad::kParked) {
-    if (!full) Push(load, active);
-    return;
+  if (load->index_position != BackendLoad::kParked) {
+    if (full) {
+      HeapOf(*load).Erase(load);
+      load->index_position = BackendLoad::kParked;
+      ++parked_;
+    } else {
+      HeapOf(*load).Update(load, active);
+    }
+  } else if (!full) {
+    HeapOf(*load).Push(load, active);
+    --parked_;
   }
-  if (full) {
-    Erase(load->index_position);
-    load->index_position = BackendLoad::kParked;
-    return;
-  }
-  heap_[load->index_position].active = active;
-  SiftUp(load->index_position);
-  SiftDown(load->index_position);
+  if (load->group == nullptr) return;
+  load->group->active += active;
+  load->group->active -= load->group_share;
+  load->group_share = active;
+  RepositionGroup(load->group);
 }
 
-void LeastLoadIndex::Put(BackendLoad* load, uint32_t weight, uint32_t max_connections) {
-  Guard guard(lock_);
-  load->index.store(this, std::memory_order_release);
-  load->index_weight = weight;
-  load->index_max_connections = max_connections;
-  if (load->index_position == BackendLoad::kNotIndexed) {
-    load->index_position = BackendLoad::kParked;
-    load->index_member = static_cast<uint32_t>(members_.size());
-    members_.push_back(load);
+void LeastLoadIndex::RepositionGroup(LoadGroup* group) {
+  if (group->is_parked) {
+    if (group->free.is_empty()) return;
+    group->is_parked = false;
+    groups_.Push(group, group->active);
+  } else if (group->free.is_empty()) {
+    groups_.Erase(group);
+    group->is_parked = true;
+  } else {
+    groups_.Update(group, group->active);
   }
-  Reposition(load, load->active.load(std::memory_order_relaxed));
+}
+
+void LeastLoadIndex::Withdraw(BackendLoad* load) {
+  if (load->index_position != BackendLoad::kParked) {
+    HeapOf(*load).Erase(load);
+    load->index_position = BackendLoad::kParked;
+    ++parked_;
+  }
+  LoadGroup* const group = std::exchange(load->group, nullptr);
+  if (group == nullptr) return;
+  group->active -= std::exchange(load->group_share, 0);
+  group->index_weight -= load->index_weight;
+  --group->size;
+  RepositionGroup(group);
+}
+
+LoadGroup* LeastLoadIndex::GroupFor(const BackendLoad& load, Grouping grouping) {
+  if (grouping == Grouping::kNone) return nullptr;
+  std::unique_ptr<LoadGroup>& group = by_ip_[load.backend->address().WithPort(0)];
+  if (group == nullptr) group = std::make_unique<LoadGroup>();
+  return group.get();
+}
+
+// Shards reach a group through its members and through groups_, which has none without members.
+void LeastLoadIndex::DropGroupIfEmpty(const BackendLoad& load) {
+  const auto found = by_ip_.find(load.backend->address().WithPort(0));
+  if (found != by_ip_.end() && found->second->size == 0) by_ip_.erase(found);
+}
+
+void LeastLoadIndex::Put(BackendLoad* load, uint32_t weight, uint32_t max_connections,
+                         Grouping grouping) {
+  LoadGroup* const group = GroupFor(*load, grouping);
+  {
+    Guard guard(lock_);
+    load->index.store(this, std::memory_order_release);
+    if (load->index_position == BackendLoad::kNotIndexed) {
+      load->index_position = BackendLoad::kParked;
+      ++parked_;
+      load->index_member = static_cast<uint32_t>(members_.size());
+      members_.push_back(load);
+    } else if (load->group != group) {
+      Withdraw(load);
+    }
+    if (group != nullptr) {
+      if (load->group == group) {
+        group->index_weight -= load->index_weight;
+      } else {
+        ++group->size;
+      }
+      group->index_weight += weight;
+    }
+    load->group = group;
+    load->index_weight = weight;
+    load->index_max_connections = max_connections;
+    Reposition(load, load->active.load(std::memory_order_relaxed));
+  }
+  if (group == nullptr && !by_ip_.empty()) DropGroupIfEmpty(*load);
 }
 
 void LeastLoadIndex::Remove(BackendLoad* load) {
-  Guard guard(lock_);
-  if (load->index_position == BackendLoad::kNotIndexed) return;
-  if (load->index_position != BackendLoad::kParked) Erase(load->index_position);
-  load->index_position = BackendLoad::kNotIndexed;
-  members_[load->index_member] = members_.back();
-  members_[load->index_member]->index_member = load->index_member;
-  members_.pop_back();
+  {
+    Guard guard(lock_);
+    if (load->index_position == BackendLoad::kNotIndexed) return;
+    Withdraw(load);
+    load->index_position = BackendLoad::kNotIndexed;
+    --parked_;
+    members_[load->index_member] = members_.back();
+    members_[load->index_member]->index_member = load->index_member;
+    members_.pop_back();
+  }
+  if (!by_ip_.empty()) DropGroupIfEmpty(*load);
 }
 
 void LeastLoadIndex::Detach(BackendLoad* load) {
@@ -134,33 +149,29 @@ size_t LeastLoadIndex::size() const {
   return members_.size();
 }
 
+void LeastLoadIndex::CountPick(BackendLoad* load) {
+  load->last_pick = ++picks_;
+  if (load->group != nullptr) load->group->last_pick = picks_;
+}
+
 BackendLoad* LeastLoadIndex::Acquire(absl::Span<Backend* const> tried, bool* full) {
   Guard guard(lock_);
-  *full = heap_.size() < members_.size();
+  *full = parked_ > 0;
   tried = tried.subspan(0, kMaxTried);
-  // Best first: only members that were tried are passed over, so the frontier stays small.
-  std::array<uint32_t, 1 + kMaxTried*(kArity - 1)> frontier;
-  size_t count = heap_.empty() ? 0 : 1;
-  frontier[0] = 0;
-  while (count > 0) {
-    auto least =
-        std::min_element(frontier.begin(), frontier.begin() + count,
-                         [this](uint32_t a, uint32_t b) { return Less(heap_[a], heap_[b]); });
-    const uint32_t position = *least;
-    BackendLoad* const load = heap_[position].load;
-    if (!Contains(tried, load->backend)) {
-      load->last_pick = ++picks_;
-      Reposition(load, load->active.fetch_add(1, std::memory_order_relaxed) + 1);
-      return load;
-    }
-    *least = frontier[--count];
-    const uint32_t first = position * kArity + 1;
-    const auto size = static_cast<uint32_t>(heap_.size());
-    for (uint32_t child = first; child < std::min(first + kArity, size); ++child) {
-      frontier[count++] = child;
-    }
+  const auto is_untried = [tried](const BackendLoad* load) {
+    return !Contains(tried, load->backend);
+  };
+  BackendLoad* load = heap_.First(is_untried);
+  if (load == nullptr && !groups_.is_empty()) {
+    groups_.First([&](const LoadGroup* group) {
+      load = group->free.First(is_untried);
+      return load != nullptr;
+    });
   }
-  return nullptr;
+  if (load == nullptr) return nullptr;
+  CountPick(load);
+  Reposition(load, load->active.fetch_add(1, std::memory_order_relaxed) + 1);
+  return load;
 }
 
 bool LeastLoadIndex::AcquireOne(BackendLoad* load, uint32_t max_connections) {
@@ -169,7 +180,7 @@ bool LeastLoadIndex::AcquireOne(BackendLoad* load, uint32_t max_connections) {
   if (max_connections != 0 && active >= max_connections) return false;
   load->active.fetch_add(1, std::memory_order_relaxed);
   if (load->index_position != BackendLoad::kNotIndexed) {
-    load->last_pick = ++picks_;
+    CountPick(load);
     Reposition(load, active + 1);
   }
   return true;

@@ -9,7 +9,7 @@
 namespace sidelb {
 namespace {
 
-constexpr uint32_t kPrimes[] = {65'537, 131'101, 262'147, 393'241, 524'309, 655'373};
+constexpr uint32_t kPrimes[] = {65'537, 131'101, 262'147, 393'241, 524'309, kMaxMaglevTable};
 constexpr size_t kSlotsPerBackend = 100;
 constexpr int kTries = 8;  // slots before a scan
 constexpr uint32_t kFree = UINT32_MAX;
@@ -35,8 +35,8 @@ uint64_t HashIp(const Address& address, uint64_t seed) {
   return Hash(reinterpret_cast<const char*>(&v4->sin_addr), 4, seed);
 }
 
-// Of a backend: its port counts.
-uint64_t HashBackend(const Address& address, uint64_t seed) {
+// The port counts.
+uint64_t HashIpPort(const Address& address, uint64_t seed) {
   return HashIp(address, seed ^ (uint64_t{address.port()} << 32));
 }
 
@@ -99,27 +99,31 @@ std::vector<uint32_t> Turns(const std::vector<Walk>& walks, uint64_t size) {
 
 }  // namespace
 
-uint32_t MaglevTableSize(size_t backends) {
+uint32_t MaglevTableSize(size_t backends, uint32_t wanted) {
+  if (wanted != 0 && wanted >= backends * kSlotsPerBackend) return wanted;
   for (uint32_t prime : kPrimes) {
     if (prime >= backends * kSlotsPerBackend) return prime;
   }
   return kPrimes[std::size(kPrimes) - 1];
 }
 
-uint64_t MaglevPicker::HashClient(const Address& client) { return HashIp(client, 0); }
+uint64_t MaglevPicker::HashClient(const Address& client, HashKey key) {
+  return key == HashKey::kSourceIpPort ? HashIpPort(client, 0) : HashIp(client, 0);
+}
 
-MaglevPicker::MaglevPicker(absl::Span<const Member> eligible, size_t pool_size)
-    : eligible_(eligible) {
+MaglevPicker::MaglevPicker(absl::Span<const Member> eligible, size_t pool_size, HashKey key,
+                           uint32_t wanted_size)
+    : eligible_(eligible), key_(key) {
   if (eligible.empty()) return;
-  const uint32_t size = MaglevTableSize(pool_size);
+  const uint32_t size = MaglevTableSize(pool_size, wanted_size);
   std::vector<Walk> walks;
   walks.reserve(eligible.size());
   for (uint32_t i = 0; i < eligible.size(); ++i) {
     const Member& member = eligible[i];
-    walks.push_back({.order = HashBackend(member.address, 1),
+    walks.push_back({.order = HashIpPort(member.address, 1),
                      .index = i,
-                     .position = static_cast<uint32_t>(HashBackend(member.address, 2) % size),
-                     .skip = static_cast<uint32_t>(HashBackend(member.address, 3) % (size - 1) + 1),
+                     .position = static_cast<uint32_t>(HashIpPort(member.address, 2) % size),
+                     .skip = static_cast<uint32_t>(HashIpPort(member.address, 3) % (size - 1) + 1),
                      .weight = member.weight});
   }
   // The turns go in an order that does not depend on how the pool lists its backends.
@@ -138,7 +142,7 @@ MaglevPicker::MaglevPicker(absl::Span<const Member> eligible, size_t pool_size)
 PickResult MaglevPicker::Pick(const PickRequest& request) const {
   if (eligible_.empty()) return {nullptr, PickError::kNoBackend};
   Taking taking(request);
-  uint64_t slot = request.client == nullptr ? 0 : HashClient(*request.client) % table_.size();
+  uint64_t slot = request.client == nullptr ? 0 : HashClient(*request.client, key_) % table_.size();
   for (int i = 0; i < kTries; ++i) {
     const Member& member = eligible_[table_[slot]];
     if (taking.Take(member)) return {member.backend, PickError::kNone};

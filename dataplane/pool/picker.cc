@@ -1,5 +1,6 @@
 #include "dataplane/pool/picker.h"
 
+#include "dataplane/pool/grouped_p2c.h"
 #include "dataplane/pool/least_connections.h"
 #include "dataplane/pool/maglev.h"
 #include "dataplane/pool/random_pickers.h"
@@ -40,20 +41,23 @@ std::optional<Mode> ParseMode(std::string_view name) {
   return std::nullopt;
 }
 
-std::unique_ptr<const Picker> MakePicker(Mode mode, absl::Span<const Member> eligible,
-                                         size_t pool_size, PoolLoad* load) {
+std::unique_ptr<const Picker> MakePicker(Mode mode, const PickSettings& settings,
+                                         absl::Span<const Member> eligible, size_t pool_size,
+                                         PoolLoad* load) {
   switch (mode) {
     case Mode::kRoundRobin:
       break;
     case Mode::kLeastConnections:
-      return std::make_unique<LeastConnectionsPicker>(eligible, load);
+      return std::make_unique<LeastConnectionsPicker>(eligible, load, settings.group_by_ip);
     case Mode::kP2c:
+      if (settings.group_by_ip) return std::make_unique<GroupedP2cPicker>(eligible);
       return std::make_unique<P2cPicker>(eligible);
     case Mode::kRandom:
       return std::make_unique<RandomPicker>(eligible);
     case Mode::kSourceHash:
     case Mode::kMaglev:
-      return std::make_unique<MaglevPicker>(eligible, pool_size);
+      return std::make_unique<MaglevPicker>(eligible, pool_size, settings.hash_key,
+                                            settings.hash_table_size);
   }
   return std::make_unique<RoundRobinPicker>(eligible, load);
 }

@@ -60,9 +60,18 @@ class Picker {
   virtual PickResult Pick(const PickRequest& request) const = 0;
 };
 
+// What modes take into account besides the members.
+struct PickSettings {
+  HashKey hash_key = HashKey::kSourceIp;  // hash modes
+  uint32_t hash_table_size = 0;           // hash modes: slots, a prime; 0 = by the pool's size
+  // Least-connections and p2c: the ports of one IP are one group, and groups are compared.
+  bool group_by_ip = false;
+};
+
 // `eligible` are the members that may take new sessions, in the order of the snapshot; it and
 // `load` must outlive the picker. `pool_size` counts all members.
-std::unique_ptr<const Picker> MakePicker(Mode mode, absl::Span<const Member> eligible,
-                                         size_t pool_size, PoolLoad* load);
+std::unique_ptr<const Picker> MakePicker(Mode mode, const PickSettings& settings,
+                                         absl::Span<const Member> eligible, size_t pool_size,
+                                         PoolLoad* load);
 
 }  // namespace sidelb

@@ -50,27 +50,31 @@ bool PoolSnapshot::IsEligible(const Member& member) const {
 
 std::shared_ptr<const PoolSnapshot> PoolSnapshot::Build(PoolId id, Mode mode,
                                                         std::vector<Member> members, PoolLoad* load,
-                                                        uint32_t panic_percent) {
-  auto snapshot = Prepare(id, mode, std::move(members), load, panic_percent);
+                                                        uint32_t panic_percent,
+                                                        const PickSettings& settings) {
+  auto snapshot = Prepare(id, mode, std::move(members), load, panic_percent, settings);
   snapshot->MakePicker();
   return snapshot;
 }
 
 void PoolSnapshot::MakePicker() {
-  picker_ = sidelb::MakePicker(mode_, eligible_, members_.size(), load_);
+  picker_ = sidelb::MakePicker(mode_, settings_, eligible_, members_.size(), load_);
 }
 
 bool PoolSnapshot::is_large() const {
   const bool has_table = mode_ == Mode::kMaglev || mode_ == Mode::kSourceHash;
-  return has_table && MaglevTableSize(members_.size()) > MaglevTableSize(1);
+  return has_table &&
+         MaglevTableSize(members_.size(), settings_.hash_table_size) > MaglevTableSize(1);
 }
 
 std::shared_ptr<PoolSnapshot> PoolSnapshot::Prepare(PoolId id, Mode mode,
                                                     std::vector<Member> members, PoolLoad* load,
-                                                    uint32_t panic_percent) {
+                                                    uint32_t panic_percent,
+                                                    const PickSettings& settings) {
   std::shared_ptr<PoolSnapshot> snapshot(new PoolSnapshot);
   snapshot->id_ = id;
   snapshot->mode_ = mode;
+  snapshot->settings_ = settings;
   snapshot->load_ = load;
   snapshot->members_ = std::move(members);
   snapshot->ChooseServing(panic_percent);

@@ -40,11 +40,13 @@ class PoolSnapshot {
   // as well (0 = never).
   static std::shared_ptr<const PoolSnapshot> Build(PoolId id, Mode mode,
                                                    std::vector<Member> members, PoolLoad* load,
-                                                   uint32_t panic_percent = 0);
+                                                   uint32_t panic_percent = 0,
+                                                   const PickSettings& settings = {});
   // Build() in two steps, for who must not wait: the second one may take tens of milliseconds
   // (large tables of maglev) and may run on another thread. REQUIRES: nobody picks before it.
   static std::shared_ptr<PoolSnapshot> Prepare(PoolId id, Mode mode, std::vector<Member> members,
-                                               PoolLoad* load, uint32_t panic_percent = 0);
+                                               PoolLoad* load, uint32_t panic_percent = 0,
+                                               const PickSettings& settings = {});
   void MakePicker();
   // Whether MakePicker() takes long.
   bool is_large() const;
@@ -54,6 +56,7 @@ class PoolSnapshot {
 
   PoolId id() const { return id_; }
   Mode mode() const { return mode_; }
+  const PickSettings& settings() const { return settings_; }
   PoolLoad* load() const { return load_; }
   absl::Span<const Member> members() const { return members_; }
   // Those that may take a new session, by eligibility.h.
@@ -72,6 +75,7 @@ class PoolSnapshot {
 
   PoolId id_ = 0;
   Mode mode_ = Mode::kRoundRobin;
+  PickSettings settings_;
   PoolLoad* load_ = nullptr;
   uint8_t serving_tier_ = 0;
   uint8_t serving_priority_ = 0;

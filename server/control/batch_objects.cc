@@ -82,12 +82,19 @@ absl::Status Batch::Do(const SetMode& op) {
   const std::string path = Path("set_mode");
   if (auto status = NeedPool(op.pool, path + ".pool"); !status.ok()) return status;
   if (auto status = CheckObject("pool", op.pool, path + ".pool"); !status.ok()) return status;
-  PoolSpec spec = next_.FindPool(op.pool)->object->spec;
-  if (EffectiveMode(spec) == op.mode) {
+  if (auto status = ValidateHashTableSize(op.hash_table_size, path + ".hash_table_size");
+      !status.ok()) {
+    return status;
+  }
+  const PoolSpec& old = next_.FindPool(op.pool)->object->spec;
+  PoolSpec spec = old;
+  if (EffectiveMode(old) != op.mode) spec.mode = op.mode;
+  if (op.hash_key) spec.hash_key = op.hash_key;
+  if (op.hash_table_size) spec.hash_table_size = op.hash_table_size;
+  if (spec == old) {
     ++result().unchanged;
     return absl::OkStatus();
   }
-  spec.mode = op.mode;
   next_.MutablePool(op.pool).object =
       std::make_shared<PoolObject>(PoolObject{std::move(spec), revision_});
   ++result().updated;

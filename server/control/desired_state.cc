@@ -59,6 +59,11 @@ void Merge(BackendObject* backend) {
 }
 
 Mode EffectiveMode(const PoolSpec& pool) { return pool.mode.value_or(Mode::kRoundRobin); }
+PickSettings EffectivePick(const PoolSpec& pool) {
+  return {.hash_key = pool.hash_key.value_or(HashKey::kSourceIp),
+          .hash_table_size = pool.hash_table_size.value_or(0),
+          .group_by_ip = pool.group_by_ip};
+}
 uint32_t EffectiveWeight(const BackendSpec& backend) {
   return backend.weight.value_or(kDefaultWeight);
 }

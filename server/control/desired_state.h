@@ -60,6 +60,7 @@ int OwnerRank(std::string_view owner);
 
 // Defaults filled in.
 Mode EffectiveMode(const PoolSpec& pool);
+PickSettings EffectivePick(const PoolSpec& pool);
 uint32_t EffectiveWeight(const BackendSpec& backend);
 AdminState EffectiveAdminState(const BackendSpec& backend);
 absl::Duration EffectiveMinTtl(const RingDomainSpec& domain);

@@ -49,12 +49,6 @@ bool AreEqual(const ProbeSettings* a, const ProbeSettings* b) {
          a->rise == b->rise && a->fall == b->fall && a->send == b->send && a->expect == b->expect;
 }
 
-Address ProbeAddress(const BackendSpec& backend, const PoolSpec& pool) {
-  Address address = backend.probe_address.value_or(backend.address);
-  const uint32_t port = pool.health_check.has_value() ? pool.health_check->port : 0;
-  return port == 0 ? address : address.WithPort(static_cast<uint16_t>(port));
-}
-
 OutlierSettings OutliersOf(const PoolSpec& pool) {
   OutlierSettings settings;
   if (pool.health_check.has_value()) {
@@ -71,7 +65,18 @@ OutlierSettings OutliersOf(const PoolSpec& pool) {
   return settings;
 }
 
+// What stands for it, or for its group, in OutlierDetector: an id of ours, or an address in memory.
+uint64_t OutlierId(const LiveBackend& live) {
+  return live.group_id != 0 ? live.group_id : reinterpret_cast<uintptr_t>(live.backend.get());
+}
+
 }  // namespace
+
+Address ProbeAddress(const BackendSpec& backend, const PoolSpec& pool) {
+  Address address = backend.probe_address.value_or(backend.address);
+  const uint32_t port = pool.health_check.has_value() ? pool.health_check->port : 0;
+  return port == 0 ? address : address.WithPort(static_cast<uint16_t>(port));
+}
 
 Health EffectiveHealth(const BackendObject& object, const LiveBackend& live) {
   if (!object.override.has_value() || !object.override->health.has_value()) return live.health;
@@ -93,6 +98,9 @@ HealthReason ReasonOf(const BackendObject& object, const LiveBackend& live) {
   }
   if (live.probe_id == 0) return HealthReason::kNotChecked;
   if (!live.report.has_value()) return HealthReason::kInitial;
+  if (live.follows_probe && live.health != Health::kUnknown) {
+    return live.health == Health::kHealthy ? HealthReason::kOk : HealthReason::kGroupDown;
+  }
   switch (live.report->reason) {
     case ProbeReason::kOk:
       return HealthReason::kOk;
@@ -112,18 +120,25 @@ HealthReason ReasonOf(const BackendObject& object, const LiveBackend& live) {
   return HealthReason::kInternal;
 }
 
-void LiveState::StopProbing(LiveBackend& live) {
-  if (live.probe_id == 0) return;
-  probes_to_remove_.push_back(live.probe_id);
-  probe_keys_.erase(live.probe_id);
+void ForgetProbe(LiveBackend& live) {
   live.probe_id = 0;
+  live.follows_probe = false;
   live.probe.reset();
   live.report.reset();
   live.health = Health::kUnknown;
 }
 
+void LiveState::StopProbing(LiveBackend& live) {
+  if (live.probe_id == 0) return;
+  if (!live.follows_probe) {
+    probes_to_remove_.push_back(live.probe_id);
+    probe_keys_.erase(live.probe_id);
+  }
+  ForgetProbe(live);
+}
+
 // Makes the probes of a pool follow its configuration and its backends.
-void LiveState::SyncProbes(const DesiredState& desired, const std::string& name) {
+void LiveState::SyncProbes(const DesiredState& desired, const std::string& name, absl::Time now) {
   const auto found = pools_.find(name);
   if (found == pools_.end()) return;
   LivePool& pool = found->second;
@@ -136,7 +151,11 @@ void LiveState::SyncProbes(const DesiredState& desired, const std::string& name)
     touched_.whole_pools.insert(name);
     has_pending_ = true;
   }
+  if (wanted != nullptr && wanted->object->spec.group_by_ip) {
+    return SyncGroups(*wanted, name, pool, now);
+  }
   for (auto& [address, live] : pool.backends) {
+    const bool was_grouped = std::exchange(live.group_id, 0) != 0;
     const BackendObject* object = desired.FindBackend(name, address);
     const bool is_probed = pool.probe != nullptr && object != nullptr &&
                            EffectiveAdminState(object->effective) != AdminState::kDisabled;
@@ -145,6 +164,14 @@ void LiveState::SyncProbes(const DesiredState& desired, const std::string& name)
       continue;
     }
     const Address probed = ProbeAddress(object->effective, wanted->object->spec);
+    if (was_grouped && live.follows_probe) {
+      // It keeps the group's verdict until a probe of its own says otherwise.
+      live.follows_probe = false;
+      live.probe_id = 0;
+      live.report.reset();
+      live.probed = probed;
+      touched_.backends.emplace_back(name, address);
+    }
     if (live.probe_id != 0 && live.probe == pool.probe && live.probed == probed) continue;
     if (live.probe_id == 0) live.probe_id = next_id_++;
     if (live.probe_counters == nullptr) live.probe_counters = std::make_shared<ProbeCounters>();
@@ -159,40 +186,69 @@ void LiveState::SyncProbes(const DesiredState& desired, const std::string& name)
                               .address = probed,
                               .backend = live.backend,
                               .settings = pool.probe,
-                              .counters = live.probe_counters});
+                              .counters = live.probe_counters,
+                              .known = live.health});
   }
 }
 
 void LiveState::OnReports(const DesiredState& desired, std::vector<HealthReport> reports,
                           absl::Time now) {
-  size_t changes = 0;
   for (HealthReport& report : reports) {
     const auto key = probe_keys_.find(report.id);
     if (key == probe_keys_.end()) continue;  // it is not probed any more
-    LiveBackend& live = pools_.at(key->second.first).backends.at(key->second.second);
-    const Health before = std::exchange(live.health, report.health);
-    live.report = std::move(report);
-    touched_.backends.push_back(key->second);
-    if (before == live.health) continue;
-    live.state_change_time = now;
-    dirty_pools_.insert(key->second.first);
-    has_pending_ = true;
-    const std::string name = fmt::format("{}/{}", key->second.first, key->second.second.ToString());
-    if (live.health == Health::kUnhealthy) {
-      const DesiredPool* pool = desired.FindPool(key->second.first);
-      BackendChange& change = PendingChange(key->second, &live);
-      change.move_datagram_sessions = true;
-      if (pool != nullptr && pool->object->spec.on_unhealthy == OnUnhealthy::kReset) {
-        change.close = CloseReason::kBackendUnhealthy;
+    const auto& [name, address] = key->second;
+    auto& backends = pools_.at(name).backends;
+    const DesiredPool* const wanted = desired.FindPool(name);
+    LiveBackend& probed = backends.at(address);
+    if (probed.group_id != 0) {
+      const HealthReport of_group = ReportOfGroup(report, probed.probed);
+      for (auto member = backends.lower_bound(address.WithPort(0));
+           member != backends.end() && member->first.WithPort(0) == address.WithPort(0); ++member) {
+        LiveBackend& live = member->second;
+        if (live.probe_id != report.id || !live.follows_probe) continue;
+        TakeReport(wanted, {name, member->first}, live, of_group, now);
       }
-      if (++changes <= kMaxLines) {
-        spdlog::warn("backend {} unhealthy: {}", name, live.report->detail);
-      }
-    } else if (before == Health::kUnhealthy && ++changes <= kMaxLines) {
-      spdlog::info("backend {} healthy", name);
     }
+    TakeReport(wanted, key->second, probed, std::move(report), now);
   }
-  if (changes > kMaxLines) spdlog::warn("and {} more backends changed", changes - kMaxLines);
+  EndHealthLines();
+}
+
+void LiveState::TakeReport(const DesiredPool* wanted, const BackendKey& key, LiveBackend& live,
+                           HealthReport report, absl::Time now) {
+  const Health health = report.health;
+  live.report = std::move(report);
+  touched_.backends.push_back(key);
+  TakeHealth(wanted, key, live, health, now);
+}
+
+void LiveState::TakeHealth(const DesiredPool* wanted, const BackendKey& key, LiveBackend& live,
+                           Health health, absl::Time now) {
+  const Health before = std::exchange(live.health, health);
+  if (before == health) return;
+  live.state_change_time = now;
+  dirty_pools_.insert(key.first);
+  has_pending_ = true;
+  const std::string name = fmt::format("{}/{}", key.first, key.second.ToString());
+  if (health == Health::kUnhealthy) {
+    BackendChange& change = PendingChange(key, &live);
+    change.move_datagram_sessions = true;
+    if (wanted != nullptr && wanted->object->spec.on_unhealthy == OnUnhealthy::kReset) {
+      change.close = CloseReason::kBackendUnhealthy;
+    }
+    if (++health_lines_ <= kMaxLines) {
+      spdlog::warn("backend {} unhealthy: {}", name, live.report ? live.report->detail : "");
+    }
+  } else if (before == Health::kUnhealthy && ++health_lines_ <= kMaxLines) {
+    spdlog::info("backend {} healthy", name);
+  }
+}
+
+void LiveState::EndHealthLines() {
+  if (health_lines_ > kMaxLines) {
+    spdlog::warn("and {} more backends changed", health_lines_ - kMaxLines);
+  }
+  health_lines_ = 0;
 }
 
 bool LiveState::CheckOutliers(const DesiredState& desired, absl::Time now) {
@@ -206,43 +262,55 @@ bool LiveState::CheckOutliers(const DesiredState& desired, absl::Time now) {
     const bool has_failed = std::exchange(pool.failures_seen, failures) != failures;
     if (!has_failed && pool.outliers.is_empty()) continue;
     std::vector<OutlierDetector::Seen> seen;
-    for (const auto& [address, live] : pool.backends) {
+    const auto is_counted = [&](const Address& address) {
       const auto object = wanted->backends.find(address);
-      if (object == wanted->backends.end() ||
-          EffectiveAdminState(object->second->effective) != AdminState::kEnabled) {
-        continue;
+      return object != wanted->backends.end() &&
+             EffectiveAdminState(object->second->effective) == AdminState::kEnabled;
+    };
+    for (const auto& [address, live] : pool.backends) {
+      if (!is_counted(address)) continue;
+      const uint32_t in_a_row =
+          live.backend->load.consecutive_failures.load(std::memory_order_relaxed);
+      // The members of a group are neighbours.
+      if (live.group_id != 0 && !seen.empty() && seen.back().id == live.group_id) {
+        seen.back().consecutive_failures += in_a_row;
+        ++seen.back().backends;
+      } else {
+        seen.push_back({.id = OutlierId(live), .consecutive_failures = in_a_row});
       }
-      seen.push_back({.id = reinterpret_cast<uintptr_t>(live.backend.get()),
-                      .consecutive_failures =
-                          live.backend->load.consecutive_failures.load(std::memory_order_relaxed)});
     }
     const auto now_ms = static_cast<uint64_t>(absl::ToUnixMillis(now));
     if (!pool.outliers.Update(settings, seen, now_ms)) continue;
-    dirty_pools_.insert(name);
-    has_pending_ = true;
     for (auto& [address, live] : pool.backends) {
-      const auto until =
-          pool.outliers.EjectedUntilMs(reinterpret_cast<uintptr_t>(live.backend.get()));
-      if (live.is_ejected == until.has_value()) continue;
-      touched_.backends.emplace_back(name, address);
-      live.is_ejected = until.has_value();
-      live.ejected_until.reset();
-      live.state_change_time = now;
-      if (!live.is_ejected) {
-        spdlog::info("backend {}/{} takes sessions again", name, address.ToString());
-        continue;
-      }
-      live.ejected_until = absl::FromUnixMillis(static_cast<int64_t>(*until));
-      BackendChange& change = PendingChange({name, address}, &live);
-      change.move_datagram_sessions = true;
-      // They would fail as those before them did, only later; others serve, as one always does.
-      change.repick_connecting = true;
-      spdlog::warn(
-          "backend {}/{} ejected for {}: connects failed in a row", name, address.ToString(),
-          absl::FormatDuration(absl::Ceil(*live.ejected_until - now, absl::Milliseconds(100))));
+      const auto until = pool.outliers.EjectedUntilMs(OutlierId(live));
+      TakeEjection({name, address}, live, is_counted(address) ? until : std::nullopt, now);
     }
   }
   return is_needed;
+}
+
+void LiveState::TakeEjection(const BackendKey& key, LiveBackend& live,
+                             std::optional<uint64_t> until_ms, absl::Time now) {
+  if (live.is_ejected == until_ms.has_value()) return;
+  dirty_pools_.insert(key.first);
+  has_pending_ = true;
+  touched_.backends.push_back(key);
+  live.is_ejected = until_ms.has_value();
+  live.ejected_until.reset();
+  live.state_change_time = now;
+  const std::string name = fmt::format("{}/{}", key.first, key.second.ToString());
+  if (!live.is_ejected) {
+    spdlog::info("backend {} takes sessions again", name);
+    return;
+  }
+  live.ejected_until = absl::FromUnixMillis(static_cast<int64_t>(*until_ms));
+  BackendChange& change = PendingChange(key, &live);
+  change.move_datagram_sessions = true;
+  // They would fail as those before them did, only later; others serve, as one always does.
+  change.repick_connecting = true;
+  spdlog::warn(
+      "backend {} ejected for {}: connects failed in a row", name,
+      absl::FormatDuration(absl::Ceil(*live.ejected_until - now, absl::Milliseconds(100))));
 }
 
 }  // namespace sidelb::control

@@ -35,12 +35,14 @@ void LiveState::UpdateIndexAfter(const std::string& name, LivePool& pool) {
     }
     return;
   }
+  const bool is_grouped = pool.published->settings().group_by_ip;
+  const Grouping grouping = is_grouped ? Grouping::kByIp : Grouping::kNone;
   for (const Member& member : pool.published->eligible()) {
-    const std::pair<uint32_t, uint32_t> wanted(member.weight, member.max_connections);
+    const LivePool::Indexed wanted{member.weight, member.max_connections, grouping};
     const auto [entry, is_new] = pool.indexed.try_emplace(member.backend, wanted);
     if (!is_new && entry->second == wanted) continue;
     entry->second = wanted;
-    pool.load->index.Put(&member.backend->load, member.weight, member.max_connections);
+    pool.load->index.Put(&member.backend->load, member.weight, member.max_connections, grouping);
     // A shard may be between reading that there is no index and changing the count.
     if (is_new) joined_index_[name].push_back(member.address);
   }
@@ -62,7 +64,8 @@ void LiveState::RepairIndexes() {
       if (live == pool.backends.end()) continue;
       const auto entry = pool.indexed.find(live->second.backend.get());
       if (entry == pool.indexed.end()) continue;
-      pool.load->index.Put(&entry->first->load, entry->second.first, entry->second.second);
+      const LivePool::Indexed& put = entry->second;
+      pool.load->index.Put(&entry->first->load, put.weight, put.max_connections, put.grouping);
     }
   }
 }

@@ -97,7 +97,7 @@ void LiveState::Commit(const DesiredState& before, const Change& change, Opening
       }
     }
   }
-  for (const std::string& name : probed) SyncProbes(change.next, name);
+  for (const std::string& name : probed) SyncProbes(change.next, name, now);
 }
 
 // The change of this backend that the next publication carries.

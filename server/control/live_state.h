@@ -33,7 +33,9 @@ struct LiveBackend {
   Health health = Health::kUnknown;  // of its probes
   bool is_ejected = false;
   std::optional<absl::Time> ejected_until;
-  ProbeId probe_id = 0;  // 0 = it is not probed
+  ProbeId probe_id = 0;        // 0 = it is not probed; one for all members of a group
+  bool follows_probe = false;  // of another member of its group
+  uint64_t group_id = 0;       // one for all members of a group by IP; 0 = it is in none
   Address probed;
   std::shared_ptr<const ProbeSettings> probe;
   std::shared_ptr<ProbeCounters> probe_counters;  // from the first probe on, over all changes
@@ -61,8 +63,14 @@ struct LivePool {
   OutlierDetector outliers;
   uint64_t failures_seen = 0;
   uint64_t removed_in_seq = 0;  // of the publication that took it from the shards; 0 = on them
-  // The members of load->index, with their weight and max_connections there.
-  absl::flat_hash_map<Backend*, std::pair<uint32_t, uint32_t>> indexed;
+  struct Indexed {
+    uint32_t weight = 0;
+    uint32_t max_connections = 0;
+    Grouping grouping = Grouping::kNone;
+    friend bool operator==(const Indexed&, const Indexed&) = default;
+  };
+  // The members of load->index, with what they have there.
+  absl::flat_hash_map<Backend*, Indexed> indexed;
 };
 
 struct LiveListener {
@@ -183,14 +191,28 @@ class LiveState {
   void CommitRemoval(const BackendKey& key, const BackendObject& old_object, const Change& change,
                      absl::Time now);
   void StartDrain(const BackendKey& key, LiveBackend* live, const DrainSpec& drain, absl::Time now);
-  void SyncProbes(const DesiredState& desired, const std::string& name);
+  void SyncProbes(const DesiredState& desired, const std::string& name, absl::Time now);
   void StopProbing(LiveBackend& live);
+  void TakeReport(const DesiredPool* wanted, const BackendKey& key, LiveBackend& live,
+                  HealthReport report, absl::Time now);
+  void TakeHealth(const DesiredPool* wanted, const BackendKey& key, LiveBackend& live,
+                  Health health, absl::Time now);
+  void EndHealthLines();
+  void TakeEjection(const BackendKey& key, LiveBackend& live, std::optional<uint64_t> until_ms,
+                    absl::Time now);
   BackendChange& PendingChange(const BackendKey& key, LiveBackend* live);
   LivePool& Pool(const std::string& name);
   bool IsFree(const BackendKey& key, const LiveBackend& live) const;
 
   std::shared_ptr<PoolSnapshot> BuildPool(const std::string& name, const DesiredPool& wanted,
                                           absl::Time now);
+
+  // live_groups.cc
+  struct Group;  // the backends of one IP
+  void SyncGroups(const DesiredPool& wanted, const std::string& name, LivePool& pool,
+                  absl::Time now);
+  void SyncGroup(const DesiredPool& wanted, const std::string& name, LivePool& pool,
+                 const Group& group, absl::Time now);
 
   // live_index.cc
   void UpdateIndexBefore(LivePool& pool, const PoolSnapshot* next);
@@ -231,10 +253,18 @@ class LiveState {
   Touched settled_touched_;
   uint64_t taken_seq_ = 0;
 
-  std::map<ProbeId, BackendKey> probe_keys_;
+  std::map<ProbeId, BackendKey> probe_keys_;  // of a group's probe: the member that is probed
   std::vector<ProbeTarget> probes_to_put_;
   std::vector<ProbeId> probes_to_remove_;
+  size_t health_lines_ = 0;  // of the log, wanted for what goes on
 };
+
+// Where a backend says that it is to be probed.
+Address ProbeAddress(const BackendSpec& backend, const PoolSpec& pool);
+// The report of a group's probe, as the members that were not probed have it: it names who was.
+HealthReport ReportOfGroup(HealthReport report, const Address& probed);
+// Forgets what probes said; a probe that it shares goes on.
+void ForgetProbe(LiveBackend& live);
 
 // What is true of a backend's health, the operator's word included.
 Health EffectiveHealth(const BackendObject& object, const LiveBackend& live);

@@ -37,7 +37,7 @@ std::shared_ptr<PoolSnapshot> BuildSnapshot(
   members.reserve(ordered.size());
   for (uint32_t i : order) members.push_back(ordered[i].second);
   return PoolSnapshot::Prepare(id, EffectiveMode(pool.object->spec), std::move(members), load,
-                               pool.object->spec.panic_percent);
+                               pool.object->spec.panic_percent, EffectivePick(pool.object->spec));
 }
 
 }  // namespace sidelb::control

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "dataplane/pool/maglev.h"
 #include "fmt/format.h"
 #include "server/control/desired_state.h"
 #include "server/control/errors.h"
@@ -14,6 +15,13 @@ namespace {
 constexpr absl::Duration kMaxDuration = absl::Hours(24 * 365);
 
 bool IsNameByte(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; }
+
+bool IsPrime(uint32_t number) {
+  for (uint32_t divisor = 2; divisor * divisor <= number; ++divisor) {
+    if (number % divisor == 0) return false;
+  }
+  return number >= 2;
+}
 
 // An address to listen on, but none to connect to.
 bool IsWildcard(const Address& address) {
@@ -263,8 +271,22 @@ absl::Status ValidateHealthCheck(const HealthCheckSpec& spec, const std::string&
   return absl::OkStatus();
 }
 
+absl::Status ValidateHashTableSize(const std::optional<uint32_t>& size, std::string_view path) {
+  if (!size.has_value()) return absl::OkStatus();
+  const bool is_within = *size >= kMinMaglevTable && *size <= kMaxMaglevTable;
+  if (is_within && IsPrime(*size)) return absl::OkStatus();
+  uint32_t next = std::clamp(*size, kMinMaglevTable, kMaxMaglevTable);  // both are prime
+  while (!IsPrime(next)) ++next;
+  return BadField(path, fmt::format("{}; allowed: a prime from {} to {}, {} for example", *size,
+                                    kMinMaglevTable, kMaxMaglevTable, next));
+}
+
 absl::Status ValidatePool(const PoolSpec& spec, const std::string& path) {
   if (auto status = ValidateName(spec.name, path + ".name"); !status.ok()) return status;
+  if (auto status = ValidateHashTableSize(spec.hash_table_size, path + ".hash_table_size");
+      !status.ok()) {
+    return status;
+  }
   if (spec.health_check.has_value()) {
     auto status = ValidateHealthCheck(*spec.health_check, path + ".health_check");
     if (!status.ok()) return status;

@@ -5,6 +5,8 @@
 // Pure functions.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +24,7 @@ absl::Status ValidateOwner(const ApplyRequest& request);
 absl::Status ValidateApiOwner(std::string_view owner);
 absl::Status ValidateListener(const ListenerSpec& spec, const std::string& path);
 absl::Status ValidatePool(const PoolSpec& spec, const std::string& path);
+absl::Status ValidateHashTableSize(const std::optional<uint32_t>& size, std::string_view path);
 // A host name: labels of letters, digits, - and _; never an address. Empty when it is good, else
 // what is wrong and what is allowed.
 std::string WrongDomain(std::string_view domain);

@@ -13,9 +13,10 @@ control::ApplyRequest MakeStaticRequest(const StaticConfig& config) {
   control::ApplyRequest request;
   request.owner = "static";
   request.is_provider = true;
-  request.ops.push_back(
-      {.op = control::PutPool{
-           .spec = {.name = kName, .mode = config.mode, .ring_domains = config.ring_domains}}});
+  request.ops.push_back({.op = control::PutPool{.spec = {.name = kName,
+                                                         .mode = config.mode,
+                                                         .group_by_ip = config.group_by_ip,
+                                                         .ring_domains = config.ring_domains}}});
   control::ReplaceBackends backends{.pool = kName};
   for (const Address& address : config.backends) backends.backends.push_back({.address = address});
   request.ops.push_back({.op = std::move(backends)});

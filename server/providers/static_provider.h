@@ -16,6 +16,7 @@ struct StaticConfig {
   control::Protocol protocol = control::Protocol::kTcp;
   std::vector<Address> backends;
   std::vector<control::RingDomainSpec> ring_domains;
+  bool group_by_ip = false;
 };
 
 control::ApplyRequest MakeStaticRequest(const StaticConfig& config);

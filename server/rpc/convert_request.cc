@@ -73,6 +73,8 @@ control::SetMode ModeFromProto(const pb::SetMode& proto, const FieldPath& path, 
     error->Add(BadFieldAt(path.Field("mode"),
                           fmt::format("is not set; {}", AllowedValues(pb::Mode_descriptor()))));
   }
+  set.hash_key = error->Take(FromProto(proto.hash_key(), path.Field("hash_key")));
+  if (proto.has_hash_table_size()) set.hash_table_size = proto.hash_table_size();
   return set;
 }
 

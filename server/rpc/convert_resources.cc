@@ -160,6 +160,9 @@ absl::StatusOr<control::PoolSpec> FromProto(const pb::Pool& proto, const FieldPa
   control::PoolSpec spec;
   spec.name = proto.name();
   spec.mode = error.Take(FromProto(proto.mode(), path.Field("mode")));
+  spec.hash_key = error.Take(FromProto(proto.hash_key(), path.Field("hash_key")));
+  if (proto.has_hash_table_size()) spec.hash_table_size = proto.hash_table_size();
+  spec.group_by_ip = proto.group_by_ip();
   if (proto.has_drain()) spec.drain = error.Take(FromProto(proto.drain(), path.Field("drain")));
   if (proto.has_health_check()) {
     spec.health_check =
@@ -245,6 +248,9 @@ pb::Pool ToProto(const control::PoolSpec& spec) {
   pb::Pool proto;
   proto.set_name(spec.name);
   if (spec.mode) proto.set_mode(ToProto(*spec.mode));
+  if (spec.hash_key) proto.set_hash_key(ToProto(*spec.hash_key));
+  if (spec.hash_table_size) proto.set_hash_table_size(*spec.hash_table_size);
+  proto.set_group_by_ip(spec.group_by_ip);
   if (spec.drain) *proto.mutable_drain() = ToProto(*spec.drain);
   if (spec.health_check) *proto.mutable_health_check() = HealthCheckToProto(*spec.health_check);
   proto.set_panic_percent(spec.panic_percent);

@@ -9,6 +9,7 @@
 
 #include "fmt/format.h"
 #include "server/control/errors.h"
+#include "server/rpc/status.h"
 
 namespace sidelb::rpc {
 namespace {
@@ -32,6 +33,10 @@ constexpr Pairs<pb::Mode, Mode, 6> kModes{{
     {pb::MODE_RANDOM, Mode::kRandom},
     {pb::MODE_SOURCE_HASH, Mode::kSourceHash},
     {pb::MODE_MAGLEV, Mode::kMaglev},
+}};
+constexpr Pairs<pb::HashKey, HashKey, 2> kHashKeys{{
+    {pb::HASH_KEY_SOURCE_IP, HashKey::kSourceIp},
+    {pb::HASH_KEY_SOURCE_IP_PORT, HashKey::kSourceIpPort},
 }};
 constexpr Pairs<pb::AdminState, AdminState, 3> kAdminStates{{
     {pb::ADMIN_STATE_ENABLED, AdminState::kEnabled},
@@ -73,7 +78,7 @@ constexpr Pairs<pb::ExpiryAction, control::ExpiryAction, 3> kExpiryActions{{
     {pb::EXPIRY_ACTION_REMOVE, control::ExpiryAction::kRemove},
     {pb::EXPIRY_ACTION_KEEP, control::ExpiryAction::kKeep},
 }};
-constexpr Pairs<pb::HealthReason, control::HealthReason, 13> kHealthReasons{{
+constexpr Pairs<pb::HealthReason, control::HealthReason, 14> kHealthReasons{{
     {pb::HEALTH_REASON_NOT_CHECKED, control::HealthReason::kNotChecked},
     {pb::HEALTH_REASON_INITIAL, control::HealthReason::kInitial},
     {pb::HEALTH_REASON_OK, control::HealthReason::kOk},
@@ -84,6 +89,7 @@ constexpr Pairs<pb::HealthReason, control::HealthReason, 13> kHealthReasons{{
     {pb::HEALTH_REASON_NO_REPLY, control::HealthReason::kNoReply},
     {pb::HEALTH_REASON_PASSIVE, control::HealthReason::kPassive},
     {pb::HEALTH_REASON_OVERRIDE, control::HealthReason::kOverride},
+    {pb::HEALTH_REASON_GROUP_DOWN, control::HealthReason::kGroupDown},
     {pb::HEALTH_REASON_OWNER_DRAIN, control::HealthReason::kOwnerDrain},
     {pb::HEALTH_REASON_OWNER_EXPIRED, control::HealthReason::kOwnerExpired},
     {pb::HEALTH_REASON_INTERNAL, control::HealthReason::kInternal},
@@ -204,6 +210,13 @@ absl::StatusOr<std::optional<Mode>> FromProto(pb::Mode proto, const FieldPath& p
   return Lookup(kModes, proto, path);
 }
 
+absl::StatusOr<std::optional<HashKey>> FromProto(pb::HashKey proto, const FieldPath& path) {
+  if (proto == pb::HASH_KEY_FIVE_TUPLE) {
+    return CapabilityError(path.ToString(), "HASH_KEY_FIVE_TUPLE is not supported by this version");
+  }
+  return Lookup(kHashKeys, proto, path);
+}
+
 absl::StatusOr<std::optional<AdminState>> FromProto(pb::AdminState proto, const FieldPath& path) {
   return Lookup(kAdminStates, proto, path);
 }
@@ -249,6 +262,7 @@ absl::StatusOr<std::optional<control::HealthOverride>> FromProto(pb::HealthOverr
 
 pb::Protocol ToProto(control::Protocol protocol) { return Reverse(kProtocols, protocol); }
 pb::Mode ToProto(Mode mode) { return Reverse(kModes, mode); }
+pb::HashKey ToProto(HashKey key) { return Reverse(kHashKeys, key); }
 pb::AdminState ToProto(AdminState state) { return Reverse(kAdminStates, state); }
 pb::DrainAction ToProto(control::DrainAction action) { return Reverse(kDrainActions, action); }
 pb::WaitFor ToProto(control::WaitFor wait) { return Reverse(kWaits, wait); }

@@ -33,6 +33,8 @@ absl::StatusOr<Address> AddressFromProto(const std::string& text, const FieldPat
 absl::StatusOr<std::optional<control::Protocol>> FromProto(pb::Protocol proto,
                                                            const FieldPath& path);
 absl::StatusOr<std::optional<Mode>> FromProto(pb::Mode proto, const FieldPath& path);
+// UNIMPLEMENTED (CAPABILITY) for FIVE_TUPLE.
+absl::StatusOr<std::optional<HashKey>> FromProto(pb::HashKey proto, const FieldPath& path);
 absl::StatusOr<std::optional<AdminState>> FromProto(pb::AdminState proto, const FieldPath& path);
 absl::StatusOr<std::optional<control::DrainAction>> FromProto(pb::DrainAction proto,
                                                               const FieldPath& path);
@@ -53,6 +55,7 @@ absl::StatusOr<std::optional<control::BackendState>> FromProto(pb::BackendState 
 
 pb::Protocol ToProto(control::Protocol protocol);
 pb::Mode ToProto(Mode mode);
+pb::HashKey ToProto(HashKey key);
 pb::AdminState ToProto(AdminState state);
 pb::DrainAction ToProto(control::DrainAction action);
 pb::WaitFor ToProto(control::WaitFor wait);

@@ -29,7 +29,7 @@ const std::vector<SupportedFields>& Table() {
       {"sidelb.v1.RemovePool", {"pool", "force"}},
       {"sidelb.v1.BackendSet", {"pool", "backends"}},
       {"sidelb.v1.RemoveBackends", {"pool", "addresses", "drain", "any_owner"}},
-      {"sidelb.v1.SetMode", {"pool", "mode"}},
+      {"sidelb.v1.SetMode", {"pool", "mode", "hash_key", "hash_table_size"}},
       {"sidelb.v1.SetOverride", {"pool", "selector", "override", "clear", "clear_parts"}},
       {"sidelb.v1.Selector", {"addresses", "group", "zone", "tags", "owner", "all"}},
       {"sidelb.v1.Listener",
@@ -39,8 +39,9 @@ const std::vector<SupportedFields>& Table() {
        {"revision", "status"}},
       {"sidelb.v1.Keepalive", {"idle", "interval", "count"}},
       {"sidelb.v1.Pool",
-       {"name", "mode", "drain", "health_check", "panic_percent", "slow_start", "ejection_time",
-        "max_ejection_time", "max_ejection_percent", "on_unhealthy", "ring_domains"},
+       {"name", "mode", "hash_key", "hash_table_size", "group_by_ip", "drain", "health_check",
+        "panic_percent", "slow_start", "ejection_time", "max_ejection_time", "max_ejection_percent",
+        "on_unhealthy", "ring_domains"},
        {"revision", "status"}},
       {"sidelb.v1.RingDomain", {"domain", "port", "min_ttl", "max_ttl", "record", "defaults"}},
       {"sidelb.v1.HealthCheck",
@@ -170,11 +171,17 @@ std::vector<std::string> Capabilities() {
       if (field != "expected_revision") all.push_back(fmt::format("op:{}", field));
     }
   }
-  for (std::string_view name :
-       {"mode:round-robin", "mode:least-connections", "mode:p2c", "mode:random", "mode:source-hash",
-        "mode:maglev", "protocol:tcp", "protocol:udp", "probe:tcp-connect", "probe:send-expect",
-        "probe:udp", "provider:ring", "lease:drain", "lease:remove", "lease:keep",
-        "guard:mass-removal", "wait:committed", "wait:applied", "wait:drained"}) {
+  for (std::string_view name : {"mode:round-robin",   "mode:least-connections",
+                                "mode:p2c",           "mode:random",
+                                "mode:source-hash",   "mode:maglev",
+                                "hash-key:source-ip", "hash-key:source-ip-port",
+                                "protocol:tcp",       "protocol:udp",
+                                "probe:tcp-connect",  "probe:send-expect",
+                                "probe:udp",          "provider:ring",
+                                "lease:drain",        "lease:remove",
+                                "lease:keep",         "guard:mass-removal",
+                                "wait:committed",     "wait:applied",
+                                "wait:drained"}) {
     all.emplace_back(name);
   }
   return all;

@@ -233,12 +233,12 @@ TEST_F(ServiceTest, RefusalsCarryReasonFieldAndMetadataAndChangeNothing) {
 
 TEST_F(ServiceTest, WhatIsNotBuiltIsRefusedWithItsPath) {
   pb::ApplyRequest request = PutPool("web");
-  request.mutable_ops(0)->mutable_put_pool()->set_group_by_ip(true);
+  request.mutable_ops(0)->mutable_put_pool()->set_local_zone("a");
   request.set_request_id("r-1");
   const grpc::Status status = client_.Apply(request);
   EXPECT_EQ(status.error_code(), StatusCode::UNIMPLEMENTED);
   EXPECT_EQ(DetailsOf(status).reason, "CAPABILITY");
-  EXPECT_THAT(DetailsOf(status).violations, Contains(Key("ops[0].put_pool.group_by_ip")));
+  EXPECT_THAT(DetailsOf(status).violations, Contains(Key("ops[0].put_pool.local_zone")));
   EXPECT_THAT(DetailsOf(status).violations, Contains(Key("request_id")));
   EXPECT_EQ(client_.State().total_size(), 0u);
 }

@@ -101,6 +101,54 @@ TEST(GetTest, TellsAnEmptyPoolFromAWrongName) {
   EXPECT_EQ(wrong.err, "error: POOL_NOT_FOUND: there is no pool \"wbe\"\n");
 }
 
+// What a pool with two IPs reads as.
+pb::State Grouped(const std::string& only = "") {
+  pb::State state = StateOf(R"(
+    pools { name: "web" group_by_ip: true mode: MODE_MAGLEV hash_key: HASH_KEY_SOURCE_IP_PORT }
+    backends { pool: "web" address: "10.0.0.5:80" status { active_connections: 3 } }
+    backends { pool: "web" address: "10.0.0.5:81" status { active_connections: 4 } }
+    backends { pool: "web" address: "[2001:db8::5]:80" status { active_connections: 9 } })");
+  if (only.empty()) return state;
+  auto* backends = state.mutable_backends();
+  for (int i = backends->size() - 1; i >= 0; --i) {
+    if (backends->Get(i).address() != only) backends->DeleteSubrange(i, 1);
+  }
+  return state;
+}
+
+TEST(GetTest, ShowsGroupsByIpWithTheSessionsOfAllTheirMembers) {
+  for (bool is_filtered : {false, true}) {
+    ScriptedDaemon daemon;
+    daemon.state_answers = {AtRevision(812, Grouped(is_filtered ? "10.0.0.5:81" : ""))};
+    if (is_filtered) daemon.state_answers.push_back(AtRevision(812, Grouped()));
+    std::vector<std::string> words = {"get", "backends", "-o", "wide"};
+    if (is_filtered) words.insert(words.end(), {"--zone", "a"});
+
+    const Outcome outcome = RunLine(&daemon, words);
+
+    const size_t ip = outcome.out.find("IP-GROUP");
+    const size_t sessions = outcome.out.find("IP-SESSIONS");
+    ASSERT_NE(ip, std::string::npos) << outcome.out << outcome.err;
+    const size_t row = outcome.out.rfind('\n', outcome.out.find("10.0.0.5:81")) + 1;
+    EXPECT_EQ(outcome.out.substr(row + ip, 8), "10.0.0.5") << outcome.out;
+    EXPECT_EQ(outcome.out.substr(row + sessions, 2), "7 ") << outcome.out;
+  }
+}
+
+TEST(DescribeTest, ShowsGroupsByIpAndTheHashKey) {
+  ScriptedDaemon daemon;
+  daemon.state_answers = {AtRevision(812, Grouped()), AtRevision(812, pb::State()),
+                          AtRevision(812, Grouped("[2001:db8::5]:80")), AtRevision(812, Grouped())};
+
+  const Outcome pool = RunLine(&daemon, {"describe", "web"});
+  const Outcome backend = RunLine(&daemon, {"describe", "web", "[2001:db8::5]:80"});
+
+  EXPECT_THAT(pool.out, HasSubstr("by source-ip-port, 65537(default) slots"));
+  EXPECT_THAT(pool.out, HasSubstr("by IP: 2 groups"));
+  EXPECT_THAT(pool.out, HasSubstr("10.0.0.5     2         7\n"));
+  EXPECT_THAT(backend.out, HasSubstr("2001:db8::5: 1 backend, 9 sessions"));
+}
+
 TEST(DescribeTest, ShowsWhyABackendTakesNoSession) {
   ScriptedDaemon daemon;
   daemon.state_answers = {AtRevision(812, StateOf(R"(

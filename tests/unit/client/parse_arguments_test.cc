@@ -496,5 +496,28 @@ TEST(ParseArgumentsTest, PrintsHelpOfTheVerb) {
               HasSubstr("Usage: sidelb-cli add listener NAME ADDR --pool POOL"));
 }
 
+TEST(ParseArgumentsTest, ReadsHashKeysAndGroups) {
+  const auto mode = ParsedAs<SetModeCommand>(
+      {"mode", "web", "maglev", "--hash", "source-ip-port", "--hash-table-size", "1009"});
+  EXPECT_EQ(mode.hash_key, pb::HASH_KEY_SOURCE_IP_PORT);
+  EXPECT_EQ(mode.hash_table_size, 1'009u);
+  EXPECT_FALSE(ParsedAs<SetModeCommand>({"mode", "web", "maglev"}).hash_key);
+
+  pb::Pool pool;
+  ApplyAttributes(ParsedAs<SetPoolCommand>({"set", "pool", "web", "--group-by-ip", "--hash-key",
+                                            "source-ip-port", "--hash-table-size", "251"})
+                      .attributes,
+                  &pool);
+  EXPECT_TRUE(pool.group_by_ip());
+  EXPECT_EQ(pool.hash_key(), pb::HASH_KEY_SOURCE_IP_PORT);
+  EXPECT_EQ(pool.hash_table_size(), 251u);
+  ApplyAttributes(ParsedAs<SetPoolCommand>({"set", "pool", "web", "--no-group-by-ip"}).attributes,
+                  &pool);
+  EXPECT_FALSE(pool.group_by_ip());
+  EXPECT_EQ(pool.hash_table_size(), 251u);
+  EXPECT_THAT(Refused({"mode", "web", "maglev", "--hash", "port"}),
+              HasSubstr("source-ip, source-ip-port"));
+}
+
 }  // namespace
 }  // namespace sidelb::client

@@ -266,6 +266,36 @@ TEST_F(BatchTest, OneAddressForOneListener) {
   Good(Ops({Listener("a", "127.0.0.1:81", "web"), Listener("b", "127.0.0.1:80", "web")}));
 }
 
+TEST_F(BatchTest, SetModeChangesTheHashKeyOnlyWhereItNamesOne) {
+  Good(Ops({Pool("web", Mode::kMaglev)}));
+  const auto set = [&](std::optional<HashKey> key, std::optional<uint32_t> size) {
+    return Good(Ops({{.op = SetMode{"web", Mode::kMaglev, key, size}}})).has_changed;
+  };
+  EXPECT_TRUE(set(HashKey::kSourceIpPort, 1'009));
+  EXPECT_FALSE(set(std::nullopt, std::nullopt));
+  EXPECT_FALSE(set(HashKey::kSourceIpPort, 1'009));
+  EXPECT_TRUE(set(HashKey::kSourceIp, std::nullopt));
+  EXPECT_EQ(state_.FindPool("web")->object->spec.hash_table_size, 1'009u);
+}
+
+TEST_F(BatchTest, AHashTableSizeIsAPrimeWithinBounds) {
+  for (uint32_t size : {251u, 65'537u, 655'373u}) {
+    Good(Ops({{.op = PutPool{.spec = {.name = "web", .hash_table_size = size}}}}));
+  }
+  for (uint32_t size : {0u, 1u, 250u, 252u, 65'536u, 655'374u, 4'294'967'295u}) {
+    const absl::Status put =
+        Bad(Ops({{.op = PutPool{.spec = {.name = "web", .hash_table_size = size}}}}));
+    EXPECT_EQ(Reason(put), "BAD_FIELD") << size;
+    EXPECT_EQ(Field(put), "ops[0].put_pool.hash_table_size");
+    const absl::Status set = Bad(Ops({{.op = SetMode{"web", Mode::kMaglev, std::nullopt, size}}}));
+    EXPECT_EQ(Field(set), "ops[0].set_mode.hash_table_size");
+  }
+  EXPECT_THAT(
+      std::string(Bad(Ops({{.op = PutPool{.spec = {.name = "web", .hash_table_size = 65'536}}}}))
+                      .message()),
+      ::testing::HasSubstr("65536; allowed: a prime from 251 to 655373, 65537 for example"));
+}
+
 TEST_F(BatchTest, SetModeKeepsTheRest) {
   Good(Ops({Pool("web")}));
   EXPECT_FALSE(Good(Ops({{.op = SetMode{"web", Mode::kRoundRobin}}})).has_changed);

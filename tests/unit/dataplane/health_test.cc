@@ -133,5 +133,25 @@ TEST(OutlierDetectorTest, ABackendThatLeftIsForgotten) {
   EXPECT_FALSE(detector.NextDueMs().has_value());
 }
 
+TEST(OutlierDetectorTest, AGroupIsEjectedAsAWholeAndCountsForAllOfIt) {
+  const OutlierDetector::Seen group{.id = 1, .consecutive_failures = 5, .backends = 3};
+  OutlierDetector detector;
+  EXPECT_FALSE(detector.Update({}, Pool{group, {2, 0}, {3, 0}}, 0)) << "3 of 5 are over half";
+  EXPECT_TRUE(detector.Update({}, Pool{group, {2, 0}, {3, 0}, {4, 0}}, 0));
+  EXPECT_TRUE(detector.is_ejected(1));
+  OutlierDetector alone;
+  EXPECT_FALSE(alone.Update({.max_ejected_percent = 100}, Pool{group}, 0));
+}
+
+TEST(HysteresisTest, WhatIsKnownFromElsewhereNeedsARowToChange) {
+  Hysteresis healthy(Health::kHealthy);
+  EXPECT_FALSE(healthy.Record(false, 2, 3));
+  EXPECT_FALSE(healthy.Record(false, 2, 3));
+  EXPECT_TRUE(healthy.Record(false, 2, 3));
+  Hysteresis unhealthy(Health::kUnhealthy);
+  EXPECT_FALSE(unhealthy.Record(true, 2, 3));
+  EXPECT_TRUE(unhealthy.Record(true, 2, 3));
+}
+
 }  // namespace
 }  // namespace sidelb

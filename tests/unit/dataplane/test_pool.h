@@ -29,7 +29,9 @@ class TestPool {
   }
 
   Backend* Add(uint32_t weight, uint32_t max_connections = 0) {
-    const Address address = AddressOf(backends_.size());
+    return AddAt(AddressOf(backends_.size()), weight, max_connections);
+  }
+  Backend* AddAt(const Address& address, uint32_t weight, uint32_t max_connections = 0) {
     backends_.push_back(std::make_unique<Backend>(address, 1));
     members.push_back({.address = address,
                        .weight = weight,
@@ -39,8 +41,8 @@ class TestPool {
     return backends_.back().get();
   }
 
-  std::shared_ptr<const PoolSnapshot> Build(Mode mode) {
-    return PoolSnapshot::Build(1, mode, members, &load);
+  std::shared_ptr<const PoolSnapshot> Build(Mode mode, const PickSettings& settings = {}) {
+    return PoolSnapshot::Build(1, mode, members, &load, 0, settings);
   }
 
   // The index of the backend in order of Add(); -1 for nullptr.

@@ -65,10 +65,11 @@ void FillOne(Message* message, const FieldDescriptor* field, int* number) {
       reflection->SetInt64(message, field, *number);
       break;
     case FieldDescriptor::CPPTYPE_ENUM: {
-      // The last value is the least likely default; gRPC's probe is not built yet.
+      // The last value is the least likely default; some are not built yet.
       const auto* type = field->enum_type();
       int value = type->value(type->value_count() - 1)->number();
       if (value == pb::PROBE_KIND_GRPC_HEALTH && type == pb::ProbeKind_descriptor()) --value;
+      if (value == pb::HASH_KEY_FIVE_TUPLE && type == pb::HashKey_descriptor()) --value;
       is_list ? reflection->AddEnumValue(message, field, value)
               : reflection->SetEnumValue(message, field, value);
       break;

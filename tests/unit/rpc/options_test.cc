@@ -148,6 +148,18 @@ TEST(OptionsTest, RingDomainsStandBesideBackendsOrInsteadOfThem) {
   EXPECT_FALSE(both.ring_domains[0].max_ttl);
 }
 
+TEST(OptionsTest, GroupingIsAWordAFlagOrAVariable) {
+  const std::vector<std::string> start = {"127.0.0.1:8080", "backends=10.0.0.5:80"};
+  const auto with = [&start](const std::string& argument) {
+    return std::vector<std::string>{start[0], start[1], argument};
+  };
+  EXPECT_FALSE(Good(start).group_by_ip);
+  EXPECT_TRUE(Good(with("group_by_ip=true")).group_by_ip);
+  EXPECT_TRUE(Good(with("--group-by-ip=true")).group_by_ip);
+  EXPECT_TRUE(Good(start, {{"SIDELB_GROUP_BY_IP", "true"}}).group_by_ip);
+  EXPECT_FALSE(Good(with("group_by_ip=false"), {{"SIDELB_GROUP_BY_IP", "true"}}).group_by_ip);
+}
+
 TEST(OptionsTest, ReadsEveryFlag) {
   const Options options =
       Good({"--shards", "7", "--max-connections", "1000", "--control", "127.0.0.1:0", "--log-level",
@@ -318,6 +330,8 @@ TEST(OptionsTest, AWrongArgumentNamesItselfAndWhatIsAllowed) {
       {{"--ring-max-ttl", "5s"}, "--ring-max-ttl 5s", "ring_domain=NAME:PORT"},
       {{at, "ring_domain=a.example:80", "--ring-max-ttl", "5"}, "--ring-max-ttl 5", "25s"},
       {{at, "ring_domain=a.example:80", "--ring-max-ttl", "0s"}, "--ring-max-ttl 0s", "10ms"},
+      {{at, "group_by_ip=yes"}, "group_by_ip=yes", "true, false"},
+      {{"group_by_ip=true"}, "group_by_ip=true", "write IP:PORT first"},
       {{at, "backends="}, "backends=", "IP:PORT,IP:PORT"},
       {{at, "backends=10.0.0.5"}, "'10.0.0.5'", "IP:PORT"},
       {{at, "backends=10.0.0.5:80,"}, "backends=10.0.0.5:80,", "IP:PORT"},

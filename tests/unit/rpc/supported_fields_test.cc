@@ -90,7 +90,7 @@ TEST(CheckWriteTest, NamesEveryFieldThatIsNotBuilt) {
   auto* listener = request.add_ops()->mutable_put_listener();
   listener->mutable_accept_proxy_protocol();
   listener->set_send_proxy_protocol(pb::PROXY_PROTOCOL_V2);
-  request.add_ops()->mutable_put_pool()->set_group_by_ip(true);
+  request.add_ops()->mutable_put_pool()->set_local_zone("a");
   request.add_ops()->mutable_import_state();
 
   const absl::Status status = CheckWrite(request);
@@ -100,7 +100,7 @@ TEST(CheckWriteTest, NamesEveryFieldThatIsNotBuilt) {
   EXPECT_THAT(ViolatedFields(status), ::testing::UnorderedElementsAre(
                                           "request_id", "ops[0].put_listener.accept_proxy_protocol",
                                           "ops[0].put_listener.send_proxy_protocol",
-                                          "ops[1].put_pool.group_by_ip", "ops[2].import_state"));
+                                          "ops[1].put_pool.local_zone", "ops[2].import_state"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("and 4 more"));
 }
 
