@@ -109,6 +109,7 @@ void Batch::Upsert(const std::string& pool, const BackendSpec& spec) {
   if (old == nullptr) {
     object.pool = pool;
     object.address = spec.address;
+    object.override = TakeParked(pool, spec.address);
     ++next_.backend_count;
     ++result().added;
   } else {
@@ -134,6 +135,31 @@ void Batch::Upsert(const std::string& pool, const BackendSpec& spec) {
   change_.removals.erase({pool, spec.address});
   change_.leaving.erase({pool, spec.address});
   PutBackend(pool, std::move(object));
+}
+
+// The override that waits for this backend.
+std::optional<Override> Batch::TakeParked(const std::string& pool, const Address& address) {
+  if (!next_.FindPool(pool)->parked.contains(address)) return std::nullopt;
+  return next_.MutablePool(pool).parked.extract(address).mapped().override;
+}
+
+void Batch::Park(const std::string& pool, const BackendObject& backend) {
+  auto& parked = next_.MutablePool(pool).parked;
+  parked[backend.address] = {.override = *backend.override, .revision = revision_};
+  if (parked.size() <= DesiredPool::kMaxParked) return;
+  parked.erase(std::min_element(parked.begin(), parked.end(), [](const auto& a, const auto& b) {
+    return a.second.revision < b.second.revision;
+  }));
+}
+
+// Clears that wait for a backend, too: whether one was there for `address`.
+bool Batch::ClearParked(const SetOverride& op, const Address& address) {
+  const bool clears =
+      op.clear && !op.override.admin_state && !op.override.weight && !op.override.health;
+  if (!clears || !TakeParked(op.pool, address).has_value()) return false;
+  ++result().updated;
+  TouchPool(op.pool);
+  return true;
 }
 
 void Batch::PutBackend(const std::string& pool, BackendObject object) {
@@ -218,6 +244,9 @@ void Batch::DropClaims(const std::string& pool, const Address& address,
   change_.leaving.emplace(pool, address);
   change_.backends.emplace(pool, address);
   TouchPool(pool);
+  // Who speaks for the operator removes what the operator said with it; a provider knows nothing
+  // of it.
+  if (request_.is_provider && old->override.has_value()) Park(pool, *old);
   next_.MutablePool(pool).backends.erase(address);
 }
 
@@ -252,10 +281,14 @@ absl::Status Batch::CheckOverride(const SetOverride& op, const std::string& path
 // The backends that `op` selects, in the order of their addresses. An address that is not there is
 // an error, because it is more likely a slip than a wish.
 absl::StatusOr<std::vector<const BackendObject*>> Batch::Select(const SetOverride& op,
-                                                                const std::string& path) const {
+                                                                const std::string& path) {
   std::vector<const BackendObject*> selected;
-  const auto& backends = next_.FindPool(op.pool)->backends;
+  if (op.selector.all) {
+    const auto parked = next_.FindPool(op.pool)->parked;
+    for (const auto& [address, override] : parked) ClearParked(op, address);
+  }
   if (op.selector.addresses.empty()) {
+    const auto& backends = next_.FindPool(op.pool)->backends;
     for (const auto& [address, backend] : backends) {
       if (Matches(op.selector, *backend)) selected.push_back(backend.get());
     }
@@ -266,6 +299,8 @@ absl::StatusOr<std::vector<const BackendObject*>> Batch::Select(const SetOverrid
   addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
   Selector rest = op.selector;
   rest.addresses.clear();
+  std::erase_if(addresses, [&](const Address& address) { return ClearParked(op, address); });
+  const auto& backends = next_.FindPool(op.pool)->backends;
   for (const Address& address : addresses) {
     const auto found = backends.find(address);
     if (found == backends.end()) {
@@ -311,7 +346,7 @@ absl::Status Batch::Do(const SetOverride& op) {
   if (auto status = CheckOverride(op, path); !status.ok()) return status;
   absl::StatusOr<std::vector<const BackendObject*>> selected = Select(op, path);
   if (!selected.ok()) return selected.status();
-  if (selected->empty()) {
+  if (selected->empty() && result().updated == 0) {
     Warn(fmt::format("pool {}: the selector matches no backend", op.pool));
   }
   std::vector<BackendObject> changed;

@@ -17,10 +17,22 @@
 
 namespace sidelb::control {
 
+// An override whose backend is not there at present.
+struct ParkedOverride {
+  Override override;
+  uint64_t revision = 0;  // when the backend went
+  friend bool operator==(const ParkedOverride&, const ParkedOverride&) = default;
+};
+
 // One pool with its backends, those with at least one claim.
 struct DesiredPool {
+  static constexpr size_t kMaxParked = 1'024;  // the oldest gives way
+
   std::shared_ptr<const PoolObject> object;
   absl::btree_map<Address, std::shared_ptr<const BackendObject>> backends;
+  // What an operator imposed on a backend outlasts that a provider takes it away for a while, and
+  // a restart after which the provider has still to bring it: it applies when the backend is back.
+  std::map<Address, ParkedOverride> parked;
 };
 
 class DesiredState {
