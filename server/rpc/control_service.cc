@@ -69,7 +69,13 @@ grpc::ServerUnaryReactor* ControlService::Apply(grpc::CallbackServerContext* con
   const auto call = calls_.Start();
   if (call->is_claimed()) return call.get();  // stopping
   pages_.Expire(SteadyNow());
-  const auto refuse = [&call](const absl::Status& status) {
+  const auto refuse = [&](const absl::Status& status) {
+    if (!request->validate_only()) {
+      controller_->NoteRejected({.owner = request->owner(),
+                                 .comment = request->comment(),
+                                 .request_id = request->request_id()},
+                                status);
+    }
     if (call->Claim()) call->Finish(ToGrpcStatus(status));
     return call.get();
   };
@@ -148,10 +154,6 @@ grpc::ServerUnaryReactor* ControlService::GetInfo(grpc::CallbackServerContext*,
     limits->set_max_ops(control::kMaxOps);
     limits->set_max_message_bytes(kMaxMessageBytes);
     limits->set_max_watches(kMaxWatches);
-    pb::Store* store = response->mutable_store();
-    store->set_kind("memory");
-    store->set_connected(true);
-    store->set_revision(info.revision);
     call->Finish(grpc::Status::OK);
   });
   return call.get();
@@ -191,10 +193,23 @@ grpc::ServerUnaryReactor* ControlService::GetStats(grpc::CallbackServerContext*,
   return call.get();
 }
 
-grpc::ServerUnaryReactor* ControlService::ListAudit(grpc::CallbackServerContext* context,
-                                                    const pb::ListAuditRequest*,
-                                                    pb::ListAuditResponse*) {
-  return Refuse(context, "ListAudit");
+grpc::ServerUnaryReactor* ControlService::ListAudit(grpc::CallbackServerContext*,
+                                                    const pb::ListAuditRequest* request,
+                                                    pb::ListAuditResponse* response) {
+  const auto call = calls_.Start();
+  if (call->is_claimed()) return call.get();  // stopping
+  absl::StatusOr<control::AuditQuery> query = FromProto(*request);
+  if (!query.ok()) {
+    if (call->Claim()) call->Finish(ToGrpcStatus(query.status()));
+    return call.get();
+  }
+  controller_->ListAudit(*std::move(query),
+                         [call, response](absl::StatusOr<control::AuditPage> page) {
+                           if (!call->Claim()) return;
+                           if (page.ok()) *response = ToProto(*page);
+                           call->Finish(ToGrpcStatus(page.status()));
+                         });
+  return call.get();
 }
 
 grpc::ServerUnaryReactor* ControlService::Shutdown(grpc::CallbackServerContext* context,

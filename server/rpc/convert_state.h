@@ -23,6 +23,9 @@ pb::Backend ToProto(const control::StateView::BackendEntry& entry, StateDetail d
 
 pb::ApplyResponse ToProto(const control::ApplyResponse& response);
 
+pb::AuditEntry ToProto(const control::AuditEntry& entry);
+pb::ListAuditResponse ToProto(const control::AuditPage& page);
+
 // All that control knows; version, capabilities and limits are the caller's.
 pb::GetInfoResponse ToProto(const control::Info& info);
 

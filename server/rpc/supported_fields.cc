@@ -21,7 +21,8 @@ using google::protobuf::Message;
 const std::vector<SupportedFields>& Table() {
   static const auto* const table = new std::vector<SupportedFields>{
       {"sidelb.v1.ApplyRequest",
-       {"owner", "ops", "expected_revision", "validate_only", "wait", "wait_timeout", "comment"}},
+       {"owner", "ops", "expected_revision", "validate_only", "wait", "wait_timeout", "comment",
+        "request_id"}},
       {"sidelb.v1.Op",
        {"put_listener", "remove_listener", "put_pool", "remove_pool", "upsert_backends",
         "remove_backends", "replace_backends", "set_mode", "set_override", "expected_revision"}},
@@ -158,8 +159,8 @@ absl::Status CheckWrite(const Message& write) { return WriteCheck().Run(write); 
 absl::Span<const SupportedFields> SupportedFieldsTable() { return Table(); }
 
 std::vector<std::string> Capabilities() {
-  std::vector<std::string> all = {"rpc:Apply",   "rpc:GetState", "rpc:Watch",     "rpc:GetStats",
-                                  "rpc:GetInfo", "rpc:health",   "rpc:reflection"};
+  std::vector<std::string> all = {"rpc:Apply",   "rpc:GetState", "rpc:Watch",      "rpc:GetStats",
+                                  "rpc:GetInfo", "rpc:health",   "rpc:reflection", "rpc:ListAudit"};
   for (const SupportedFields& row : Table()) {
     if (row.message != "sidelb.v1.Op") continue;
     for (std::string_view field : row.writable) {
