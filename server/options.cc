@@ -50,6 +50,8 @@ Flags:
                           /run/sidelb/control.sock, else $XDG_RUNTIME_DIR/sidelb/control.sock
   --control-insecure      allow an endpoint that other machines reach, though it has no
                           authentication and no encryption
+  --state-dir DIR         keep what the API sets over restarts, in this folder; it is made if it is
+                          not there. Default: SIDELB_STATE_DIR, else nothing is kept
   --status-socket PATH    where each connection is told HEALTHY or UNHEALTHY; none = nowhere.
                           Default: /run/sidelb.sock, else status.sock beside the control socket
   --resolver IP:PORT      the DNS server of ring domains. Default: those of /etc/resolv.conf
@@ -103,6 +105,7 @@ class Parser {
     ReadFlags();
     ReadControl();
     ReadStatusSocket();
+    ReadStateDir();
     if (!error_.empty()) return UsageError(error_);
     return options_;
   }
@@ -401,6 +404,14 @@ class Parser {
     options_.control = *endpoint;
   }
 
+  void ReadStateDir() {
+    std::optional<Setting> setting = Flag("--state-dir");
+    if (!setting) setting = Variable("SIDELB_STATE_DIR");
+    if (!setting) return;
+    if (setting->value.empty()) Fail(*setting, "is empty; allowed: a folder");
+    options_.state_dir = setting->value;
+  }
+
   void ReadStatusSocket() {
     const std::optional<Setting> setting = Flag("--status-socket");
     options_.status_place = StatusPlace::kDefault;
@@ -424,7 +435,8 @@ class Parser {
                                   {"proto", "--proto", "SIDELB_PROTO"},
                                   {"backends", "--backends", "SIDELB_BACKENDS"},
                                   {"ring_domain", "--ring-domain", "SIDELB_RING_DOMAIN"}}};
-  std::array<std::pair<std::string, std::string>, 10> flags_{{{"--control", ""},
+  std::array<std::pair<std::string, std::string>, 11> flags_{{{"--control", ""},
+                                                              {"--state-dir", ""},
                                                               {"--status-socket", ""},
                                                               {"--resolver", ""},
                                                               {"--ring-max-ttl", ""},

@@ -5,7 +5,7 @@
 //
 // Each of the five words may also be a flag or a variable (SIDELB_BIND_ADDR, SIDELB_MODE,
 // SIDELB_PROTO, SIDELB_BACKENDS, SIDELB_RING_DOMAIN), and so may --drain-timeout
-// (SIDELB_DRAIN_TIMEOUT); arguments win over variables.
+// (SIDELB_DRAIN_TIMEOUT) and --state-dir (SIDELB_STATE_DIR); arguments win over variables.
 //
 // Thread safety: values; ParseOptions() asks only what it is given.
 #pragma once
@@ -39,6 +39,7 @@ struct Options {
   std::vector<Address> backends;
   std::vector<control::RingDomainSpec> ring_domains;
 
+  std::string state_dir;            // empty = the state ends with the process
   std::optional<Address> resolver;  // of ring domains; absent: those of the system
   size_t shards = 1;
   uint64_t max_connections = 0;          // 0 = from RLIMIT_NOFILE
