@@ -166,6 +166,15 @@ absl::StatusOr<pb::GetStatsResponse> Client::GetStats(const pb::GetStatsRequest&
   return response;
 }
 
+absl::StatusOr<pb::ListAuditResponse> Client::ListAudit(const pb::ListAuditRequest& request) {
+  grpc::ClientContext context;
+  SetDeadline(&context, options_.timeout);
+  pb::ListAuditResponse response;
+  const grpc::Status status = connection_->stub->ListAudit(&context, request, &response);
+  if (!status.ok()) return ToStatus(status, endpoint_, options_.timeout);
+  return response;
+}
+
 absl::Status Client::WaitForRevision(uint64_t revision, absl::Duration timeout) {
   // The revision is all that matters: as little else as can be asked for.
   pb::GetStateRequest request;

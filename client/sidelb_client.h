@@ -60,6 +60,7 @@ class Client {
 
   absl::StatusOr<pb::GetInfoResponse> GetInfo();
   absl::StatusOr<pb::GetStatsResponse> GetStats(const pb::GetStatsRequest& request);
+  absl::StatusOr<pb::ListAuditResponse> ListAudit(const pb::ListAuditRequest& request);
 
   // Waits until reads show `revision` or a later one. DEADLINE_EXCEEDED (TIMEOUT) when that did not
   // come within `timeout`; the client's own timeout does not matter here.

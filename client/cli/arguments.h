@@ -226,6 +226,12 @@ struct TopCommand {
   absl::Duration interval = absl::Seconds(1);
 };
 
+struct AuditCommand {
+  std::string owner;  // empty = all
+  uint64_t since_revision = 0;
+  uint32_t count = 20;
+};
+
 struct InfoCommand {};
 struct VersionCommand {};
 
@@ -235,7 +241,7 @@ using Command =
                  RemoveBackendsCommand, RemovePoolsCommand, RemoveListenersCommand, ReplaceCommand,
                  ApplyFileCommand, ExportCommand, SetModeCommand, OverrideCommand,
                  ShowHealthCommand, WaitCommand, WatchCommand, StatsCommand, TopCommand,
-                 InfoCommand, VersionCommand>;
+                 AuditCommand, InfoCommand, VersionCommand>;
 
 struct Arguments {
   GlobalOptions global;

@@ -24,6 +24,7 @@ struct Calls {
   std::function<absl::StatusOr<pb::GetStateResponse>(const pb::GetStateRequest&)> get_state;
   std::function<absl::StatusOr<pb::GetInfoResponse>()> get_info;
   std::function<absl::StatusOr<pb::GetStatsResponse>(const pb::GetStatsRequest&)> get_stats;
+  std::function<absl::StatusOr<pb::ListAuditResponse>(const pb::ListAuditRequest&)> list_audit;
   std::function<absl::StatusOr<std::unique_ptr<WatchStream>>(const pb::WatchRequest&)> watch;
   std::function<absl::Status(uint64_t revision, absl::Duration timeout)> wait_for_revision;
 };

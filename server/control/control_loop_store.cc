@@ -231,7 +231,7 @@ void ControlLoop::WriteNext() {
   in_flight_ = pending_.size();
   writing_ = std::exchange(unsaved_, {});
   writing_audit_ = std::exchange(unsaved_audit_, {});
-  StoreGroup group;
+  StoreGroup group{.oldest_request = requests_.oldest(), .oldest_audit = audit_.oldest()};
   group.audit = writing_audit_;
   const DesiredState* before = &desired_;
   uint64_t revision = desired_.revision;
@@ -253,8 +253,6 @@ void ControlLoop::WriteNext() {
                                            .warnings = one.change.warnings}});
   }
   AddRows(candidate(), writing_, &group);
-  group.oldest_request = requests_.oldest();
-  group.oldest_audit = audit_.oldest();
   writing_revision_ = group.revision;
   store_->Write(std::move(group), [this](absl::Status status) {
     Post([this, status = std::move(status)] { OnStored(status); });
