@@ -26,14 +26,14 @@ std::string ResultOf(const pb::AuditEntry& entry) {
 Table AuditTable(const pb::ListAuditResponse& audit) {
   Table table({"TIME", "REVISION", "OWNER", "PRINCIPAL", "RESULT", "SUMMARY", "COMMENT"});
   for (const pb::AuditEntry& entry : audit.entries()) {
-    table.AddRow({{absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", FromProto(entry.time()),
-                                    absl::UTCTimeZone())},
-                  {fmt::to_string(entry.revision())},
-                  {Cell(entry.owner())},
-                  {Cell(entry.principal())},
-                  {Cell(ResultOf(entry)), entry.code() == 0 ? Tone::kGood : Tone::kBad},
-                  {Cell(entry.summary())},
-                  {Cell(entry.comment())}});
+    table.AddRow(
+        {{absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", FromProto(entry.time()), absl::UTCTimeZone())},
+         {fmt::to_string(entry.revision())},
+         {Cell(entry.owner())},
+         {Cell(entry.principal())},
+         {Cell(ResultOf(entry)), entry.code() == 0 ? Tone::kGood : Tone::kBad},
+         {Cell(entry.summary())},
+         {Cell(entry.comment())}});
   }
   return table;
 }

@@ -140,9 +140,9 @@ Examples:
 }
 
 void AddAudit(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
-  CLI::App* app = AddVerb(root, help, "audit", "Show the last writes, refused ones too",
-                          "audit [OPTIONS]",
-                          R"(Examples:
+  CLI::App* app =
+      AddVerb(root, help, "audit", "Show the last writes, refused ones too", "audit [OPTIONS]",
+              R"(Examples:
   sidelb-cli audit -n 5
   sidelb-cli audit --owner api:deploy -o jsonl)");
   const auto command = std::make_shared<AuditCommand>();

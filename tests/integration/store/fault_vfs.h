@@ -3,7 +3,8 @@
 // the disk.
 //
 // Between two syncs of a file the disk may hold any of its writes, sector by sector; a sync makes
-// all of them durable. A delete is durable at once when it syncs the folder, else as a write is.
+// all of them durable. A delete is durable when the folder is synced: by itself, by another one, or
+// by the first sync of a new file.
 //
 // Thread safety: one thread. Ownership: the test; no database may be open when it ends.
 #pragma once
@@ -59,6 +60,8 @@ class FaultVfs {
   };
   Content& At(const std::string& path) { return files_[path]; }
   const std::map<std::string, Content>& files() const { return files_; }
+  // Makes deletes durable.
+  void SyncFolder();
   // SQLITE_OK, or how the operation fails. `is_torn`: half of it is done nevertheless.
   int Begin(bool grows, bool* is_torn);
 

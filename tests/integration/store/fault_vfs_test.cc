@@ -1,5 +1,7 @@
 #include "tests/integration/store/fault_vfs.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cstring>
 #include <random>
@@ -67,6 +69,8 @@ int Sync(sqlite3_file* file, int) {
   bool is_torn = false;
   if (const int code = VfsOf(file)->Begin(false, &is_torn); code != SQLITE_OK) return code;
   FaultVfs::Content& content = ContentOf(file);
+  // As SQLite's own files do: the first sync of a new one syncs the folder, too.
+  if (!content.existed) VfsOf(file)->SyncFolder();
   content.durable = content.now;
   content.existed = content.exists;
   content.unsynced.clear();
@@ -115,11 +119,7 @@ int Delete(sqlite3_vfs* vfs, const char* name, int syncs_folder) {
   content.exists = false;
   content.now.clear();
   content.unsynced.push_back({0, "", size_t{0}});
-  if (syncs_folder != 0) {
-    content.existed = false;
-    content.durable.clear();
-    content.unsynced.clear();
-  }
+  if (syncs_folder != 0) VfsOf(vfs)->SyncFolder();
   return SQLITE_OK;
 }
 
@@ -150,6 +150,15 @@ FaultVfs::FaultVfs() : name_("fault-" + std::to_string(reinterpret_cast<uintptr_
 }
 
 FaultVfs::~FaultVfs() { sqlite3_vfs_unregister(&vfs_); }
+
+void FaultVfs::SyncFolder() {
+  for (auto& [path, content] : files_) {
+    if (content.exists || !content.existed) continue;
+    content.existed = false;
+    content.durable.clear();
+    content.unsynced.clear();
+  }
+}
 
 void FaultVfs::CutAt(int operation) { cut_at_ = operations_ + operation; }
 
@@ -192,6 +201,23 @@ void FaultVfs::Restart(Loss loss, uint32_t seed) {
   is_full_ = false;
   cut_at_.reset();
   fail_at_.reset();
+}
+
+TEST(FaultVfsTest, OnlyWhatWasSyncedOutlastsThePower) {
+  for (const bool syncs : {false, true}) {
+    FaultVfs vfs;
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open_v2("one.db", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                              vfs.name().c_str()),
+              SQLITE_OK);
+    sqlite3_exec(db, syncs ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF", nullptr, nullptr,
+                 nullptr);
+    sqlite3_exec(db, "CREATE TABLE one (two)", nullptr, nullptr, nullptr);
+    vfs.CutAt(0);
+    sqlite3_close(db);
+    vfs.Restart(FaultVfs::Loss::kAll, 1);
+    EXPECT_EQ(vfs.At("one.db").now.empty(), !syncs);
+  }
 }
 
 }  // namespace sidelb::store
