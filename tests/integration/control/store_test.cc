@@ -176,7 +176,7 @@ TEST_F(StoreTest, ARepetitionJoinsTheFirstAndLaterGetsItsAnswer) {
   EXPECT_FALSE(answer->replayed);
   EXPECT_TRUE(repeated->replayed);
   EXPECT_EQ(repeated->revision, answer->revision);
-  sync_.Apply({Pool("third")});
+  EXPECT_TRUE(sync_.Apply({Pool("third")}).ok());
   const auto later = sync_.Apply(WithId("once", 1, {Pool("web")}));
   EXPECT_TRUE(later->replayed);
   EXPECT_EQ(later->revision, answer->revision);
@@ -213,11 +213,11 @@ TEST(StoredTest, WhatWasStoredIsThereAgainAndAnOverrideWaitsForItsBackend) {
 
   const std::string ring = "ring:web.example";
   for (int times = 0; times < 2; ++times) {
-    sync.Apply(Ops({Replace("web", {B("10.0.0.2:80")})}, ring));
+    EXPECT_TRUE(sync.Apply(Ops({Replace("web", {B("10.0.0.2:80")})}, ring)).ok());
     const auto view = sync.Read();
     ASSERT_THAT(view->backends, SizeIs(2));
     EXPECT_EQ(view->backends[1].object->override, drained.override);
-    sync.Apply(Ops({Replace("web", {})}, ring));
+    EXPECT_TRUE(sync.Apply(Ops({Replace("web", {})}, ring)).ok());
   }
   Op clear = Impose("web", {At("10.0.0.2:80")}, {});
   std::get<SetOverride>(clear.op).clear = true;
