@@ -75,6 +75,16 @@ void ControlService::Stop(absl::Duration grace) {
   calls_.FinishAll(ToGrpcStatus(DrainingError()));
 }
 
+// Who calls, whatever it may do.
+control::Caller ControlService::Identify(const grpc::CallbackServerContext& context) const {
+  if (surroundings_.access != nullptr) {
+    if (auto caller = surroundings_.access->CallerOf(context); caller.ok()) {
+      return *std::move(caller);
+    }
+  }
+  return {.principal = std::string(kAnonymous), .peer = PeerText(context.peer(), "")};
+}
+
 template <typename Authorization>
 absl::StatusOr<control::Caller> ControlService::Admit(const grpc::CallbackServerContext& context,
                                                       const Authorization& authorize) const {
@@ -101,9 +111,10 @@ grpc::ServerUnaryReactor* ControlService::Apply(grpc::CallbackServerContext* con
   pages_.Expire(SteadyNow());
   const auto refuse = [&](const absl::Status& status) {
     if (!request->validate_only()) {
-      controller_->NoteRejected({.owner = request->owner(),
+      controller_->NoteRejected({.owner = OwnerOf(request->owner()),
                                  .comment = request->comment(),
-                                 .request_id = request->request_id()},
+                                 .request_id = request->request_id(),
+                                 .caller = Identify(*context)},
                                 status);
     }
     if (call->Claim()) call->Finish(ToGrpcStatus(status));

@@ -234,12 +234,10 @@ TEST_F(ServiceTest, RefusalsCarryReasonFieldAndMetadataAndChangeNothing) {
 TEST_F(ServiceTest, WhatIsNotBuiltIsRefusedWithItsPath) {
   pb::ApplyRequest request = PutPool("web");
   request.mutable_ops(0)->mutable_put_pool()->set_local_zone("a");
-  request.set_request_id("r-1");
   const grpc::Status status = client_.Apply(request);
   EXPECT_EQ(status.error_code(), StatusCode::UNIMPLEMENTED);
   EXPECT_EQ(DetailsOf(status).reason, "CAPABILITY");
   EXPECT_THAT(DetailsOf(status).violations, Contains(Key("ops[0].put_pool.local_zone")));
-  EXPECT_THAT(DetailsOf(status).violations, Contains(Key("request_id")));
   EXPECT_EQ(client_.State().total_size(), 0u);
 }
 
@@ -261,20 +259,6 @@ TEST_F(ServiceTest, ErrorsWithEndlessDetailsStillArrive) {
   pb::ApplyRequest long_name;
   AddBackend(&long_name, std::string(100'000, 'p'), std::string(100'000, '\x01'));
   EXPECT_EQ(client_.Apply(long_name).error_code(), StatusCode::INVALID_ARGUMENT);
-}
-
-TEST_F(ServiceTest, CallsThatAreNotBuiltSaySo) {
-  pb::GetInfoResponse info;
-  ASSERT_TRUE(client_.GetInfo(&info).ok());
-  const auto expect_refused = [&info](const grpc::Status& status, const std::string& name) {
-    EXPECT_EQ(status.error_code(), StatusCode::UNIMPLEMENTED) << name;
-    EXPECT_THAT(status.error_message(), HasSubstr(name));
-    EXPECT_EQ(DetailsOf(status).reason, "CAPABILITY");
-    EXPECT_THAT(info.capabilities(), Not(Contains("rpc:" + name)));
-  };
-  grpc::ClientContext context;
-  pb::ListAuditResponse audit;
-  expect_refused(client_.stub().ListAudit(&context, {}, &audit), "ListAudit");
 }
 
 TEST_F(ServiceTest, LeasesAreCreatedFencedAndReleased) {
@@ -334,6 +318,53 @@ TEST_F(ServiceTest, ImpactsAreToldAndTheGuardRefuses) {
   ASSERT_EQ(response.impacts_size(), 1);
   EXPECT_EQ(response.impacts(0).eligible_before(), 6u);
   EXPECT_EQ(response.impacts(0).eligible_after(), 0u);
+}
+
+TEST_F(ServiceTest, ARepetitionGetsTheFirstAnswerWhateverItsWait) {
+  pb::ApplyRequest request = PutPool("web");
+  request.set_request_id("once");
+  pb::ApplyResponse first, again;
+  ASSERT_TRUE(client_.Apply(request, &first).ok());
+  ASSERT_TRUE(client_.Apply(PutPool("other")).ok());
+  request.set_wait(pb::WAIT_FOR_COMMITTED);
+  ASSERT_TRUE(client_.Apply(request, &again).ok());
+  EXPECT_FALSE(first.replayed());
+  EXPECT_TRUE(again.replayed());
+  EXPECT_EQ(again.revision(), first.revision());
+  EXPECT_EQ(again.results(0).added(), 1u);
+
+  request.set_comment("another request");
+  EXPECT_EQ(DetailsOf(client_.Apply(request)).reason, "REQUEST_ID_REUSED");
+  request.set_request_id(std::string(65, 'x'));
+  EXPECT_THAT(DetailsOf(client_.Apply(request)).violations, Contains(Key("request_id")));
+}
+
+TEST_F(ServiceTest, TheAuditHasPagesOfWhatWasWrittenAndRefused) {
+  ASSERT_TRUE(client_.Apply(PutPool("web")).ok());
+  pb::ApplyRequest wrong = PutPool("other");
+  wrong.mutable_ops(0)->mutable_put_pool()->set_local_zone("a");  // refused for its shape
+  EXPECT_FALSE(client_.Apply(wrong).ok());
+  pb::ApplyRequest check = PutPool("third");
+  check.set_validate_only(true);
+  ASSERT_TRUE(client_.Apply(check).ok());
+
+  pb::ListAuditRequest request;
+  request.set_page_size(1);
+  std::vector<std::string> reasons;
+  do {
+    grpc::ClientContext context;
+    pb::ListAuditResponse page;
+    ASSERT_TRUE(client_.stub().ListAudit(&context, request, &page).ok());
+    ASSERT_EQ(page.entries_size(), 1);
+    reasons.push_back(page.entries(0).error_reason());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  EXPECT_THAT(reasons, ::testing::ElementsAre("CAPABILITY", ""));
+
+  grpc::ClientContext context;
+  request.set_page_token("7x");
+  pb::ListAuditResponse page;
+  EXPECT_EQ(DetailsOf(client_.stub().ListAudit(&context, request, &page)).reason, "BAD_TOKEN");
 }
 
 TEST_F(ServiceTest, PagesShowOneRevisionWhateverHappensMeanwhile) {

@@ -86,7 +86,6 @@ TEST(CheckWriteTest, PassesOverOutputOnlyFieldsAndWhatTheyHold) {
 
 TEST(CheckWriteTest, NamesEveryFieldThatIsNotBuilt) {
   pb::ApplyRequest request;
-  request.set_request_id("r1");
   auto* listener = request.add_ops()->mutable_put_listener();
   listener->mutable_accept_proxy_protocol();
   listener->set_send_proxy_protocol(pb::PROXY_PROTOCOL_V2);
@@ -97,11 +96,11 @@ TEST(CheckWriteTest, NamesEveryFieldThatIsNotBuilt) {
 
   EXPECT_TRUE(absl::IsUnimplemented(status)) << status;
   EXPECT_EQ(control::GetErrorDetails(status)->reason, "CAPABILITY");
-  EXPECT_THAT(ViolatedFields(status), ::testing::UnorderedElementsAre(
-                                          "request_id", "ops[0].put_listener.accept_proxy_protocol",
-                                          "ops[0].put_listener.send_proxy_protocol",
-                                          "ops[1].put_pool.local_zone", "ops[2].import_state"));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("and 4 more"));
+  EXPECT_THAT(ViolatedFields(status),
+              ::testing::UnorderedElementsAre("ops[0].put_listener.accept_proxy_protocol",
+                                              "ops[0].put_listener.send_proxy_protocol",
+                                              "ops[1].put_pool.local_zone", "ops[2].import_state"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("and 3 more"));
 }
 
 TEST(CheckWriteTest, TheListOfViolationsIsBounded) {
@@ -134,7 +133,7 @@ TEST(CheckWriteTest, AnUnknownFieldOfTheRequestItselfIsSeenToo) {
 // A newer client's new op is an op that is not set: the unknown field says more than that.
 TEST(CheckWriteTest, UnknownFieldsAreToldBeforeWhatIsNotBuilt) {
   pb::ApplyRequest request;
-  request.set_request_id("r1");
+  request.set_allow_mass_removal(true);
   auto* op = request.add_ops();
   op->GetReflection()->MutableUnknownFields(op)->AddLengthDelimited(12, "");
   EXPECT_THAT(ViolatedFields(CheckWrite(request)), ElementsAre("ops[0]"));
@@ -151,7 +150,8 @@ TEST(CapabilitiesTest, ListWhatIsBuiltAndNothingElse) {
   EXPECT_THAT(all, Not(Contains("op:import_state")));
   EXPECT_THAT(all, Not(Contains("op:expected_revision")));
   EXPECT_THAT(all, Contains("rpc:Watch"));
-  EXPECT_THAT(all, Not(Contains("rpc:ListAudit")));
+  EXPECT_THAT(all, Contains("rpc:ListAudit"));
+  EXPECT_THAT(all, Contains("rpc:RenewLease"));
 }
 
 }  // namespace
