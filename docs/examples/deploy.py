@@ -26,19 +26,19 @@ def apply(*ops, wait=pb.WAIT_FOR_APPLIED, timeout=10):
     return reply
 
 
-mine = pb.Filter(pools=[pool], kinds=[pb.OBJECT_KIND_BACKEND])
-there = {b.address for b in stub.GetState(pb.GetStateRequest(filter=mine)).state.backends}
-if unknown := set(arguments.remove) - there:
-    sys.exit(f"deploy: not in the pool: {' '.join(sorted(unknown))}")
-old = pb.Selector(addresses=arguments.remove)
-undo = [pb.Op(remove_backends=pb.RemoveBackends(
-    pool=pool, addresses=[a for a in arguments.add if a not in there]))]
+here = pb.Filter(pools=[pool], kinds=[pb.OBJECT_KIND_BACKEND])
+mine = {b.address for b in stub.GetState(pb.GetStateRequest(filter=here)).state.backends
+        if arguments.owner in (claim.owner for claim in b.claims)}
+if foreign := set(arguments.remove) - mine:
+    sys.exit(f"deploy: not of {arguments.owner} in this pool: {' '.join(sorted(foreign))}")
+old, undo = pb.Selector(addresses=arguments.remove), [pb.Op(remove_backends=pb.RemoveBackends(
+    pool=pool, addresses=[a for a in arguments.add if a not in mine]))]
+waiting = set(arguments.add)
 try:
     apply(pb.Op(upsert_backends=pb.BackendSet(
         pool=pool, backends=[res.BackendSpec(address=a) for a in arguments.add])))
-    mine.backends.CopyFrom(pb.Selector(addresses=arguments.add))
-    waiting = set(arguments.add)
-    for message in stub.Watch(pb.WatchRequest(filter=mine), timeout=arguments.timeout):
+    here.backends.CopyFrom(pb.Selector(addresses=arguments.add))
+    for message in stub.Watch(pb.WatchRequest(filter=here), timeout=arguments.timeout):
         for b in [*message.snapshot.state.backends, *(e.backend for e in message.events.events)]:
             serves = b.status.state == res.BACKEND_STATE_SERVING
             (waiting.discard if serves else waiting.add)(b.address)
@@ -55,6 +55,5 @@ try:
 except (grpc.RpcError, KeyboardInterrupt) as error:
     print(explain(error)[1] if isinstance(error, grpc.RpcError) else "stopped", file=sys.stderr)
     apply(*undo, timeout=10)  # both or none; the old ones never left
-    sys.exit("deploy: rolled back")
-if arguments.remove:
-    apply(pb.Op(remove_backends=pb.RemoveBackends(pool=pool, addresses=arguments.remove)))
+    sys.exit(f"deploy: rolled back; not serving: {' '.join(sorted(waiting)) or 'none'}")
+apply(pb.Op(remove_backends=pb.RemoveBackends(pool=pool, addresses=arguments.remove)))

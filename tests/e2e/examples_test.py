@@ -333,20 +333,20 @@ class Deploy(ExamplesTestCase):
 
         self.assertEqual(code, 1)
         self.assertIn("DEADLINE_EXCEEDED", text)
-        self.assertIn("rolled back", text)
+        self.assertIn(f"rolled back; not serving: {dead}", text)
         self.assertEqual(self.claimed(), {b.address for b in old})
         for name in ("a", "b"):
             traffic.wait_for(5, name=name)
         self.assert_all_answered(traffic.stop())
 
-    def test_one_that_is_not_there_to_be_removed_is_noticed_first(self):
+    def test_what_it_may_not_remove_is_noticed_first(self):
         old, new = self.start_backends("a"), self.start_backends("b")
         self.start_front(*old)
 
         code, _, text = self.run_to_end("deploy.py", "web", "--add", new[0].address, "--remove",
                                         old[0].address, "127.0.0.1:1")
 
-        self.assertEqual((code, text), (1, "deploy: not in the pool: 127.0.0.1:1"))
+        self.assertEqual((code, text), (1, "deploy: not of api:deploy in this pool: 127.0.0.1:1"))
         self.assertEqual(self.claimed(), {old[0].address})
 
     def test_one_that_is_interrupted_while_it_drains_goes_back(self):
@@ -361,7 +361,7 @@ class Deploy(ExamplesTestCase):
         deploy.signal(signal.SIGINT)
 
         self.assertEqual(deploy.wait(), 1, deploy.text())
-        self.assertEqual(deploy.text(), "stopped\ndeploy: rolled back")
+        self.assertEqual(deploy.text(), "stopped\ndeploy: rolled back; not serving: none")
         self.assertEqual(self.claimed(), {old[0].address})
         self.assertFalse(self.api.backends("web")[old[0].address].HasField("override"))
         self.assertEqual(session.get(), "a")
