@@ -13,7 +13,8 @@ import unittest
 from pathlib import Path
 
 from certificates import Authority
-from harness import (LIMIT, ROOT, TestCase, ctl, main, override, put_listener, res, upsert)
+from harness import (LIMIT, ROOT, TestCase, ctl, drain_of, main, override, put_listener, remove,
+                     res, upsert)
 from watcher import Watcher
 
 EXAMPLES = ROOT / "docs/examples"
@@ -222,8 +223,10 @@ class Lease(ExamplesTestCase):
 
         self.assertEqual(first.wait(), 3)
         self.assertIn("SESSION_SUPERSEDED", first.text())
-        self.assertTrue(second.is_running)
         self.assertTrue(self.api.info().leases[0].holder.endswith(f":{second.pid}"))
+        third = self.hold("--take-over")
+        self.assertEqual(second.wait(), 3, "who took over gives way to the next one")
+        self.assertTrue(third.is_running)
 
     def test_after_a_restart_of_the_daemon_its_backends_are_there_again(self):
         holder = self.hold()
@@ -267,6 +270,21 @@ class Watch(ExamplesTestCase):
 
         watch.wait_line("^" + self.digest_of(self.daemon))
         self.assertNotIn("!", watch.text("stdout"))
+
+    def test_a_backend_that_only_drains_does_not_disturb_the_digest(self):
+        backend = self.start_backend("a")
+        self.api.apply(upsert("web", backend.address), owner="api:app")
+        session = self.open_session(self.api.listen_address("web"))
+        session.get()
+        watch = self.start("watch.py", "1")
+        watch.wait_line(r"^ok ")
+
+        reply = self.api.apply(remove("web", backend.address, drain=drain_of(60)), owner="api:app")
+
+        watch.wait_line(rf"^\+ backend web {backend.address} BACKEND_STATE_REMOVING")
+        watch.wait_line(rf"^ok \S+ at revision {reply.revision}$")
+        session.close()
+        watch.wait_line(rf"^- backend web {backend.address}$")
 
     def test_after_a_broken_connection_it_goes_on_without_a_snapshot(self):
         between = self.keep(Breakable(f"{self.folder}/between.sock",
