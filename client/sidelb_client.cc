@@ -83,6 +83,7 @@ std::string_view AdviceOn(const Endpoint& endpoint, const std::string& why) {
        "; it ended the connection: does it want TLS and a certificate of its client CA "
        "(--cacert, --cert, --key)?"},
       {"empty address list", "; do --cert and --key belong together?"},
+      {"wrong version number", "; it speaks no TLS, so that --cacert has no place here"},
       {"certificate verify failed", "; is --cacert the CA that signed the daemon's certificate?"},
       {"not in peer certificate", "; --server-name says what the daemon's certificate is for"},
   };

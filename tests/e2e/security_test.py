@@ -170,6 +170,11 @@ class Tls(TlsTestCase):
                 self.assertEqual(code, 6, err)
                 self.assertIn(words, err)
                 self.assertNotIn("is sidelb running?", err)
+        plain = self.start_sidelb(control="127.0.0.1:0")
+        plain.endpoint = plain.wait_line(r"control endpoint: (\S+)$", "stderr").group(1)
+        code, _, err = self.cli(plain, *ca, "info")
+        self.assertEqual(code, 6, err)
+        self.assertIn("speaks no TLS", err)
 
 
 class Roles(TlsTestCase):
