@@ -155,6 +155,7 @@ ExitCode Hold(const Invocation& invocation, LeaseCommand command) {
   command.ttl = command.ttl.value_or(kDefaultTtl);
   pb::RenewLeaseRequest request = RequestFor(command);
   bool is_lost = false;
+  bool was_held = false;
   HeldLease held;
   held.words = command.words;
   held.variables = {"SIDELB_OWNER=" + command.owner, "SIDELB_HOLDER=" + command.holder};
@@ -164,6 +165,7 @@ ExitCode Hold(const Invocation& invocation, LeaseCommand command) {
     if (is_lost)
       PrintNotice(invocation.streams, fmt::format("lease/{}: renewed again", command.owner));
     is_lost = false;
+    was_held = true;
     request.set_take_over(false);  // once is a wish, again would fence whoever took over from here
     return FromProto(response->renew_after());
   };
@@ -176,7 +178,10 @@ ExitCode Hold(const Invocation& invocation, LeaseCommand command) {
   const HoldEnd end = HoldLease(held);
   const bool is_superseded = absl::IsAborted(end.status);
   if (!end.status.ok()) {
-    const ExitCode exit_code = Fail(invocation, end.status);
+    // No hint to whoever was fenced: to take the lease back would only fence the other one.
+    const ExitCode exit_code =
+        was_held ? PrintError(end.status, invocation.arguments.global.output, invocation.streams)
+                 : Fail(invocation, end.status);
     if (end.exit_code == 0 || is_superseded) return exit_code;
   }
   if (!command.is_kept) {

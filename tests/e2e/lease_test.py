@@ -106,6 +106,20 @@ class Lease(TestCase):
         self.assertEqual(kept.wait(), 0)
         self.assertEqual([lease.holder for lease in self.api.info().leases], ["h"])
 
+    def test_a_hold_that_is_superseded_ends_its_command_and_does_not_ask_to_fight(self):
+        hold = self.cli("lease", "hold", "api:app", "--ttl", "5s", "--", sys.executable, "-c",
+                        "import signal; print('up', flush=True); signal.pause()")
+        hold.wait_line("up")
+        self.renew(lease_of("api:app", "other", take_over=True))
+
+        self.assertEqual(hold.wait(), 4)
+        self.assertIn("SESSION_SUPERSEDED", hold.text())
+        self.assertNotIn("hint", hold.text())
+        self.assertEqual([lease.holder for lease in self.api.info().leases], ["other"])
+        late = self.cli("lease", "hold", "api:app", "--", "true")
+        self.assertEqual(late.wait(), 4)
+        self.assertIn("hint: --take-over", late.text())
+
     def test_renew_keeps_the_ttl_and_gives_a_new_lease_one(self):
         def ttl_after(*words):
             self.assertEqual(self.cli("lease", "renew", "api:app", "--holder", "h", *words).wait(),
