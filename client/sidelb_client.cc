@@ -210,6 +210,15 @@ absl::StatusOr<pb::RenewLeaseResponse> Client::RenewLease(const pb::RenewLeaseRe
   return response;
 }
 
+absl::StatusOr<pb::ListAuditResponse> Client::ListAudit(const pb::ListAuditRequest& request) {
+  grpc::ClientContext context;
+  SetDeadline(&context, options_.timeout);
+  pb::ListAuditResponse response;
+  const grpc::Status status = connection_->stub->ListAudit(&context, request, &response);
+  if (!status.ok()) return ToStatus(status, endpoint_, options_.timeout);
+  return response;
+}
+
 absl::StatusOr<pb::ShutdownResponse> Client::Shutdown(const pb::ShutdownRequest& request) {
   grpc::ClientContext context;
   SetDeadline(&context, options_.timeout);

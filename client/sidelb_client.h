@@ -63,6 +63,7 @@ class Client {
 
   absl::StatusOr<pb::GetInfoResponse> GetInfo();
   absl::StatusOr<pb::GetStatsResponse> GetStats(const pb::GetStatsRequest& request);
+  absl::StatusOr<pb::ListAuditResponse> ListAudit(const pb::ListAuditRequest& request);
 
   // An owner's promise to go on: creates, renews, takes over or releases its lease.
   absl::StatusOr<pb::RenewLeaseResponse> RenewLease(const pb::RenewLeaseRequest& request);

@@ -21,6 +21,8 @@ std::shared_ptr<spdlog::details::thread_pool>& Pool() {
 }
 
 constexpr char kTextPattern[] = "%Y-%m-%d %H:%M:%S.%e %^%-7l%$ %v";
+constexpr char kAuditPattern[] = "%Y-%m-%d %H:%M:%S.%e %^%-7l%$ audit %v";
+constexpr std::string_view kAudit = "audit";
 
 class JsonFormatter final : public spdlog::formatter {
  public:
@@ -29,6 +31,11 @@ class JsonFormatter final : public spdlog::formatter {
                                               absl::FromChrono(message.time), absl::UTCTimeZone());
     const auto level = spdlog::level::to_string_view(message.level);
     const std::string_view text(message.payload.data(), message.payload.size());
+    if (std::string_view(message.logger_name.data(), message.logger_name.size()) == kAudit) {
+      fmt::format_to(std::back_inserter(into), "{{\"time\":\"{}\",\"level\":\"{}\",\"{}\":{}}}\n",
+                     time, std::string_view(level.data(), level.size()), kAudit, text);
+      return;
+    }
     fmt::format_to(std::back_inserter(into),
                    "{{\"time\":\"{}\",\"level\":\"{}\",\"message\":\"{}\"}}\n", time,
                    std::string_view(level.data(), level.size()), JsonEscape(text));
@@ -56,56 +63,34 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
 
 }  // namespace
 
-std::string JsonEscape(std::string_view text) {
-  std::string escaped;
-  escaped.reserve(text.size());
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        escaped += "\\\"";
-        break;
-      case '\\':
-        escaped += "\\\\";
-        break;
-      case '\n':
-        escaped += "\\n";
-        break;
-      case '\t':
-        escaped += "\\t";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          escaped += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-        } else {
-          escaped += c;
-        }
-    }
-  }
-  return escaped;
-}
-
 std::unique_ptr<spdlog::formatter> MakeJsonFormatter() { return std::make_unique<JsonFormatter>(); }
 
 void StartLog(LogLevel level, LogFormat format) {
   const char* no_color = std::getenv("NO_COLOR");
   const bool is_plain = format == LogFormat::kJson || (no_color != nullptr && no_color[0] != '\0');
-  auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>(
-      is_plain ? spdlog::color_mode::never : spdlog::color_mode::automatic);
   Pool() = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
-  auto logger = std::make_shared<spdlog::async_logger>(
-      "sidelb", std::move(sink), Pool(), spdlog::async_overflow_policy::overrun_oldest);
-  if (format == LogFormat::kJson) {
-    logger->set_formatter(MakeJsonFormatter());
-  } else {
-    logger->set_pattern(kTextPattern);
-  }
-  logger->set_level(ToSpdlog(level));
-  spdlog::set_default_logger(std::move(logger));
+  const auto make_logger = [&](std::string name, const char* pattern) {
+    // A sink has one format; those of stderr share a lock.
+    auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>(
+        is_plain ? spdlog::color_mode::never : spdlog::color_mode::automatic);
+    auto logger = std::make_shared<spdlog::async_logger>(
+        std::move(name), std::move(sink), Pool(), spdlog::async_overflow_policy::overrun_oldest);
+    if (format == LogFormat::kJson) {
+      logger->set_formatter(MakeJsonFormatter());
+    } else {
+      logger->set_pattern(pattern);
+    }
+    logger->set_level(ToSpdlog(level));
+    return logger;
+  };
+  spdlog::set_default_logger(make_logger("sidelb", kTextPattern));
+  spdlog::register_logger(make_logger(std::string(kAudit), kAuditPattern));
 }
 
 void StopLog() {
   // What comes from now on is dropped, without a complaint.
   spdlog::default_logger()->set_level(spdlog::level::off);
+  if (const auto audit = spdlog::get(std::string(kAudit))) audit->set_level(spdlog::level::off);
   Pool().reset();  // writes what is queued, and joins
 }
 

@@ -7,8 +7,8 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 
+#include "server/control/json.h"
 #include "server/options.h"
 #include "spdlog/formatter.h"
 
@@ -19,9 +19,9 @@ void StartLog(LogLevel level, LogFormat format);
 // Writes out what is queued.
 void StopLog();
 
-// `text` as it stands between the quotes of a JSON string.
-std::string JsonEscape(std::string_view text);
-// One JSON object a line: time (RFC 3339, UTC), level, message.
+using control::JsonEscape;
+// One JSON object a line: time (RFC 3339, UTC), level, message. The logger `audit` writes objects
+// itself: they stand in place of the message, under the name of the logger.
 std::unique_ptr<spdlog::formatter> MakeJsonFormatter();
 
 }  // namespace sidelb::server

@@ -73,6 +73,8 @@ int Run(const Options& options) {
   const sigset_t waited_signals = Signals();
   pthread_sigmask(SIG_BLOCK, &waited_signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  // A file at its limit is a full disk for the store, which refuses changes then.
+  std::signal(SIGXFSZ, SIG_IGN);
   // As PID 1 of a container it inherits orphans of others; ignored, their ends leave no zombies.
   std::signal(SIGCHLD, SIG_IGN);
   StartLog(options.log_level, options.log_format);

@@ -60,6 +60,8 @@ Flags:
                           Default: whoever can reach the endpoint may do everything
   --control-insecure      allow a port that other machines reach without TLS or without certificates
                           of clients
+  --state-dir DIR         keep what the API sets over restarts, in this folder; it is made if it is
+                          not there. Default: SIDELB_STATE_DIR, else nothing is kept
   --status-socket PATH    where each connection is told HEALTHY or UNHEALTHY; none = nowhere.
                           Default: /run/sidelb.sock, else status.sock beside the control socket
   --resolver IP:PORT      the DNS server of ring domains. Default: those of /etc/resolv.conf
@@ -115,6 +117,7 @@ class Parser {
     ReadSecurity();
     ReadControl();
     ReadStatusSocket();
+    ReadStateDir();
     if (!error_.empty()) return UsageError(error_);
     return options_;
   }
@@ -471,6 +474,14 @@ class Parser {
     return setting;
   }
 
+  void ReadStateDir() {
+    std::optional<Setting> setting = Flag("--state-dir");
+    if (!setting) setting = Variable("SIDELB_STATE_DIR");
+    if (!setting) return;
+    if (setting->value.empty()) Fail(*setting, "is empty; allowed: a folder");
+    options_.state_dir = setting->value;
+  }
+
   void ReadStatusSocket() {
     const std::optional<Setting> setting = Flag("--status-socket");
     options_.status_place = StatusPlace::kDefault;
@@ -495,12 +506,13 @@ class Parser {
                                   {"backends", "--backends", "SIDELB_BACKENDS"},
                                   {"ring_domain", "--ring-domain", "SIDELB_RING_DOMAIN"},
                                   {"group_by_ip", "--group-by-ip", "SIDELB_GROUP_BY_IP"}}};
-  std::array<std::pair<std::string, std::string>, 15> flags_{{{"--control", ""},
+  std::array<std::pair<std::string, std::string>, 16> flags_{{{"--control", ""},
                                                               {"--tls-cert", ""},
                                                               {"--tls-key", ""},
                                                               {"--tls-client-ca", ""},
                                                               {"--roles", ""},
                                                               {"--config", ""},
+                                                              {"--state-dir", ""},
                                                               {"--status-socket", ""},
                                                               {"--resolver", ""},
                                                               {"--ring-max-ttl", ""},

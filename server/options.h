@@ -5,8 +5,8 @@
 //
 // Each of the six words may also be a flag or a variable (SIDELB_BIND_ADDR, SIDELB_MODE,
 // SIDELB_PROTO, SIDELB_BACKENDS, SIDELB_RING_DOMAIN, SIDELB_GROUP_BY_IP), and so may
-// --drain-timeout (SIDELB_DRAIN_TIMEOUT) and --config (SIDELB_CONFIG); arguments win over
-// variables.
+// --drain-timeout (SIDELB_DRAIN_TIMEOUT), --config (SIDELB_CONFIG) and --state-dir
+// (SIDELB_STATE_DIR); arguments win over variables.
 //
 // Thread safety: values; ParseOptions() asks only what it is given.
 #pragma once
@@ -43,6 +43,7 @@ struct Options {
   bool group_by_ip = false;
   std::string config_file;  // instead of the above; read again at SIGHUP; empty: none
 
+  std::string state_dir;            // empty = the state ends with the process
   std::optional<Address> resolver;  // of ring domains; absent: those of the system
   size_t shards = 1;
   uint64_t max_connections = 0;          // 0 = from RLIMIT_NOFILE

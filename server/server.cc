@@ -14,6 +14,7 @@
 #include "server/control/errors.h"
 #include "server/providers/ring_provider.h"
 #include "server/providers/static_provider.h"
+#include "server/store/sqlite_store.h"
 #include "spdlog/spdlog.h"
 
 namespace sidelb::server {
@@ -51,6 +52,33 @@ void RaiseNice() {
   }
 }
 
+// Whether `op` of the arguments is of a listener or pool that was stored: it may have been changed
+// over gRPC since, and what was acknowledged there stands. Says so where they differ.
+bool IsStoredAlready(const control::Op& op, const control::StoredState& stored) {
+  const auto note = [](const char* kind, const std::string& name, bool is_same) {
+    if (is_same) return true;
+    spdlog::warn(
+        "{} {}: as it was stored, not as the arguments say; change it over gRPC, or remove "
+        "it there before the next start",
+        kind, name);
+    return true;
+  };
+  if (const auto* put = std::get_if<control::PutPool>(&op.op)) {
+    for (const auto& pool : stored.pools) {
+      if (pool->spec.name == put->spec.name) {
+        return note("pool", put->spec.name, pool->spec == put->spec);
+      }
+    }
+  } else if (const auto* put_listener = std::get_if<control::PutListener>(&op.op)) {
+    for (const auto& listener : stored.listeners) {
+      if (listener->spec.name == put_listener->spec.name) {
+        return note("listener", listener->spec.name, listener->spec == put_listener->spec);
+      }
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
@@ -69,17 +97,31 @@ absl::Status Server::StartParts() {
   rpc_ = *std::move(rpc);
   if (absl::Status status = OpenStatusSocket(); !status.ok()) return status;
 
+  store::SqliteStore::Opened store;
+  if (!options_.state_dir.empty()) {
+    auto opened = store::SqliteStore::Open(options_.state_dir, absl::Now());
+    if (!opened.ok()) return opened.status();
+    store = *std::move(opened);
+    spdlog::info("state: {}", options_.state_dir);
+    for (const control::Condition& condition : store.state->conditions) {
+      spdlog::error("{}: {}", condition.code, condition.detail);
+    }
+  }
+
   providers::RingOptions ring;
   if (options_.resolver) ring.dns.servers = {*options_.resolver};
-  auto controller =
-      control::Controller::Start({.shards = options_.shards,
-                                  .max_connections = options_.max_connections,
-                                  .make_provider = providers::MakeRingProvider(ring)});
+  auto controller = control::Controller::Start({.shards = options_.shards,
+                                                .max_connections = options_.max_connections,
+                                                .make_provider = providers::MakeRingProvider(ring),
+                                                .store = store.store,
+                                                .stored = store.state});
   if (!controller.ok()) return controller.status();
   controller_ = *std::move(controller);
   LogLimits();
   if (options_.bind) {
-    if (absl::Status status = ApplyStandalone(); !status.ok()) return status;
+    const control::StoredState none;
+    const absl::Status status = ApplyStandalone(store.state == nullptr ? none : *store.state);
+    if (!status.ok()) return status;
   }
   if (!options_.config_file.empty()) {
     if (absl::Status status = ApplyConfig(); !status.ok()) return status;
@@ -118,7 +160,7 @@ absl::Status Server::OpenStatusSocket() {
   return absl::OkStatus();
 }
 
-absl::Status Server::ApplyStandalone() {
+absl::Status Server::ApplyStandalone(const control::StoredState& stored) {
   control::ApplyRequest request =
       providers::MakeStaticRequest({.bind = *options_.bind,
                                     .mode = options_.mode,
@@ -127,6 +169,8 @@ absl::Status Server::ApplyStandalone() {
                                     .ring_domains = options_.ring_domains,
                                     .group_by_ip = options_.group_by_ip});
   request.wait_timeout = kStartWait;
+  std::erase_if(request.ops,
+                [&stored](const control::Op& op) { return IsStoredAlready(op, stored); });
   const absl::Status status = Apply(controller_.get(), std::move(request)).status();
   // Who starts the daemon wrote arguments, no ops: without the path of the field.
   const auto details = control::GetErrorDetails(status);

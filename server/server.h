@@ -1,11 +1,11 @@
 // Server: the daemon as a whole. It owns all parts and states in which order they start and stop.
 //
-// Start: control endpoint taken (a second daemon fails here), status socket likewise -> shards and
-// control -> standalone configuration in use -> nice value raised by 5 -> gRPC, whose threads
-// inherit it -> status socket.
-// Stop (decision 25): health NOT_SERVING, status UNHEALTHY -> drain delay -> listeners close after
-// what is queued, sessions may end, reads are answered, writes refused -> gRPC -> control and
-// shards.
+// Start: control endpoint taken (a second daemon fails here), status socket likewise -> state
+// folder taken and read -> shards and control, with what was stored -> standalone configuration in
+// use -> nice value raised by 5 -> gRPC, whose threads inherit it -> status socket. Stop (decision
+// 25): health NOT_SERVING, status UNHEALTHY -> drain delay -> listeners close after what is queued,
+// sessions may end, reads are answered, writes refused -> gRPC -> what was accepted is durable ->
+// control and shards.
 //
 // Thread safety: all calls by main.
 #pragma once
@@ -52,7 +52,7 @@ class Server {
 
   absl::Status StartParts();
   absl::Status OpenStatusSocket();
-  absl::Status ApplyStandalone();
+  absl::Status ApplyStandalone(const control::StoredState& stored);
   absl::Status ApplyConfig();
   void LogLimits() const;
   void LogListeners() const;

@@ -248,6 +248,12 @@ struct LeaseCommand {
   std::vector<std::string> words;  // hold: what runs meanwhile
 };
 
+struct AuditCommand {
+  std::string owner;  // empty = all
+  uint64_t since_revision = 0;
+  uint32_t count = 20;
+};
+
 struct InfoCommand {};
 
 struct ShutdownCommand {
@@ -262,7 +268,7 @@ using Command =
                  RemoveBackendsCommand, RemovePoolsCommand, RemoveListenersCommand, ReplaceCommand,
                  ApplyFileCommand, ExportCommand, SetModeCommand, OverrideCommand,
                  ShowHealthCommand, WaitCommand, WatchCommand, StatsCommand, TopCommand,
-                 LeaseCommand, InfoCommand, ShutdownCommand, VersionCommand>;
+                 LeaseCommand, AuditCommand, InfoCommand, ShutdownCommand, VersionCommand>;
 
 struct Arguments {
   GlobalOptions global;

@@ -18,6 +18,7 @@ ExitCode RunCommand(const Invocation& invocation, const WatchCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const StatsCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const TopCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const LeaseCommand& command);
+ExitCode RunCommand(const Invocation& invocation, const AuditCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const VersionCommand& command);
 
 ExitCode RunCommand(const Invocation& invocation, const AddBackendsCommand& command);

@@ -25,6 +25,7 @@ struct Calls {
   std::function<absl::StatusOr<pb::GetInfoResponse>()> get_info;
   std::function<absl::StatusOr<pb::GetStatsResponse>(const pb::GetStatsRequest&)> get_stats;
   std::function<absl::StatusOr<pb::RenewLeaseResponse>(const pb::RenewLeaseRequest&)> renew_lease;
+  std::function<absl::StatusOr<pb::ListAuditResponse>(const pb::ListAuditRequest&)> list_audit;
   std::function<absl::StatusOr<std::unique_ptr<WatchStream>>(const pb::WatchRequest&)> watch;
   std::function<absl::Status(uint64_t revision, absl::Duration timeout)> wait_for_revision;
   std::function<absl::StatusOr<pb::ShutdownResponse>(const pb::ShutdownRequest&)> shutdown;

@@ -210,6 +210,7 @@ bool IsRead(const Command& command) {
          std::holds_alternative<StatsCommand>(command) ||
          std::holds_alternative<TopCommand>(command) ||
          std::holds_alternative<LeaseCommand>(command) ||
+         std::holds_alternative<AuditCommand>(command) ||
          std::holds_alternative<VersionCommand>(command);
 }
 

@@ -90,6 +90,12 @@ Calls MakeCalls(LazyClient* lazy, WriteMark* mark) {
         if (!client.ok()) return client.status();
         return (*client)->RenewLease(request);
       },
+      .list_audit =
+          [lazy](const pb::ListAuditRequest& request) -> absl::StatusOr<pb::ListAuditResponse> {
+        auto client = lazy->Get();
+        if (!client.ok()) return client.status();
+        return (*client)->ListAudit(request);
+      },
       .watch =
           [lazy](const pb::WatchRequest& request) -> absl::StatusOr<std::unique_ptr<WatchStream>> {
         auto client = lazy->Get();

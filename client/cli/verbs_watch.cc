@@ -144,6 +144,24 @@ Examples:
   });
 }
 
+void AddAudit(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
+  CLI::App* app =
+      AddVerb(root, help, "audit", "Show the last writes, refused ones too", "audit [OPTIONS]",
+              R"(Examples:
+  sidelb-cli audit -n 5
+  sidelb-cli audit --owner api:deploy -o jsonl)");
+  const auto command = std::make_shared<AuditCommand>();
+  AddParsed(app, "--owner", "OWNER", "Only writes of this owner", AsText,
+            [command](std::string owner) { command->owner = std::move(owner); });
+  AddParsed(
+      app, "--since-revision", "N", "Only writes of this revision and later",
+      [](const std::string& text) { return ParseNumber(text, 0, UINT64_MAX); },
+      [command](uint64_t revision) { command->since_revision = revision; });
+  AddParsed(app, "-n,--count", "N", "The last N, 20", NumberParser(1, 1'000),
+            [command](uint32_t count) { command->count = count; });
+  app->callback([command, arguments] { arguments->command = *command; });
+}
+
 void AddTop(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
   CLI::App* app = AddVerb(
       root, help, "top", "Show the busiest backends, live", "top [POOL] [OPTIONS]",
@@ -174,6 +192,7 @@ void AddWatchVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
   AddWait(root, help, arguments);
   AddWatch(root, help, arguments);
   AddStats(root, help, arguments);
+  AddAudit(root, help, arguments);
   AddTop(root, help, arguments);
 }
 

@@ -16,8 +16,6 @@
 
 namespace sidelb::control {
 
-using BackendKey = std::pair<std::string, Address>;  // pool, address
-
 // What a batch came to.
 struct Change {
   DesiredState next;

@@ -143,6 +143,17 @@ void Batch::Upsert(const std::string& pool, const BackendSpec& spec) {
   PutBackend(pool, std::move(object));
 }
 
+// Clears that wait for a backend, too: whether one was there for `address`.
+bool Batch::ClearAbsent(const SetOverride& op, const Address& address) {
+  const bool clears =
+      op.clear && !op.override.admin_state && !op.override.weight && !op.override.health;
+  if (!clears || !next_.FindPool(op.pool)->absent.contains(address)) return false;
+  next_.MutablePool(op.pool).absent.erase(address);
+  ++result().updated;
+  TouchPool(op.pool);
+  return true;
+}
+
 void Batch::PutBackend(const std::string& pool, BackendObject object) {
   object.revision = revision_;
   Merge(&object);
@@ -228,7 +239,7 @@ void Batch::KeepOverride(const BackendObject& gone) {
   if (absent.size() >= kMost) return;
   const absl::Time until = std::min(now_ + kKeepAbsentOverrides,
                                     gone.override->expire_time.value_or(absl::InfiniteFuture()));
-  absent[gone.address] = {.override = *gone.override, .until = until};
+  absent[gone.address] = {.override = *gone.override, .until = until, .revision = revision_};
 }
 
 // A backend that comes back soon meets the override that it left with.
@@ -280,10 +291,14 @@ absl::Status Batch::CheckOverride(const SetOverride& op, const std::string& path
 // The backends that `op` selects, in the order of their addresses. An address that is not there is
 // an error, because it is more likely a slip than a wish.
 absl::StatusOr<std::vector<const BackendObject*>> Batch::Select(const SetOverride& op,
-                                                                const std::string& path) const {
+                                                                const std::string& path) {
   std::vector<const BackendObject*> selected;
-  const auto& backends = next_.FindPool(op.pool)->backends;
+  if (op.selector.all) {
+    const auto absent = next_.FindPool(op.pool)->absent;
+    for (const auto& [address, override] : absent) ClearAbsent(op, address);
+  }
   if (op.selector.addresses.empty()) {
+    const auto& backends = next_.FindPool(op.pool)->backends;
     for (const auto& [address, backend] : backends) {
       if (Matches(op.selector, *backend)) selected.push_back(backend.get());
     }
@@ -294,6 +309,8 @@ absl::StatusOr<std::vector<const BackendObject*>> Batch::Select(const SetOverrid
   addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
   Selector rest = op.selector;
   rest.addresses.clear();
+  std::erase_if(addresses, [&](const Address& address) { return ClearAbsent(op, address); });
+  const auto& backends = next_.FindPool(op.pool)->backends;
   for (const Address& address : addresses) {
     const auto found = backends.find(address);
     if (found == backends.end()) {
@@ -358,7 +375,7 @@ absl::Status Batch::Do(const SetOverride& op) {
   if (auto status = CheckOverride(op, path); !status.ok()) return status;
   absl::StatusOr<std::vector<const BackendObject*>> selected = Select(op, path);
   if (!selected.ok()) return selected.status();
-  if (selected->empty()) {
+  if (selected->empty() && result().updated == 0) {
     Warn(fmt::format("pool {}: the selector matches no backend", op.pool));
   }
   std::vector<BackendObject> changed;

@@ -43,7 +43,8 @@ class Batch {
   absl::Status CheckTarget(const std::string& pool, const Address& address,
                            const std::string& path);
   absl::StatusOr<std::vector<const BackendObject*>> Select(const SetOverride& op,
-                                                           const std::string& path) const;
+                                                           const std::string& path);
+  bool ClearAbsent(const SetOverride& op, const Address& address);
   void NoteLeaving(const BackendObject& backend);
   absl::Status CheckCount() const;
   void Upsert(const std::string& pool, const BackendSpec& spec);

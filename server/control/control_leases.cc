@@ -63,6 +63,10 @@ void ControlLoop::OnRenewal(const LeaseTable::Renewal& renewal, absl::Time now) 
   if (renewal.is_thawed)
     spdlog::info("leases: {} is back, the others get their grace", after.owner);
   if (!renewal.is_news()) return;
+  if (store_) {
+    has_new_leases_ = true;
+    WriteNext();
+  }
   if (renewal.is_released) {
     spdlog::info("lease of {}: released by {}", after.owner, after.holder);
     tracker_.NoteLease(with_claims(*renewal.before), std::nullopt);
@@ -118,6 +122,7 @@ void ControlLoop::NoteExpiries(const Change& change) {
 // Takes over what no batch asked for. Whoever called publishes and records events.
 void ControlLoop::CommitOwn(Change change, std::string_view who, absl::Time now) {
   if (!change.has_changed) return;
+  if (store_) AddKeys(desired_, change, &unsaved_);
   live_->Commit(desired_, change, {}, now);
   spdlog::info("revision {} by {}: {}", change.next.revision, who, fmt::join(change.summary, "; "));
   desired_ = std::move(change.next);
@@ -126,6 +131,9 @@ void ControlLoop::CommitOwn(Change change, std::string_view who, absl::Time now)
   PublishNext();
   CheckReads(now);
   WakeBy(live_->next_deadline());
+  // What waits for the disk is made anew on top of it.
+  if (!pending_.empty()) RemakePending();
+  WriteNext();
 }
 
 uint32_t ControlLoop::CountClaims(std::string_view owner) const {

@@ -87,6 +87,8 @@ absl::StatusOr<std::unique_ptr<ControlLoop>> ControlLoop::Start(
   if (!health.ok()) return health.status();
   loop->health_ = *std::move(health);
   if (options.make_provider) loop->provider_ = options.make_provider(loop->MakePort());
+  loop->store_ = options.store;
+  if (options.stored) loop->Load(*options.stored);
   loop->state_ = ServerState::kServing;
   loop->thread_ = std::thread([self] { self->io_.run(); });
   pthread_setname_np(loop->thread_.native_handle(), "slb-control");
@@ -131,6 +133,7 @@ bool ControlLoop::Post(std::function<void()> function) {
 
 void ControlLoop::Stop() {
   if (!thread_.joinable()) return;
+  if (store_) FlushStore();
   health_->Stop();
   // Only the control thread makes the builder: it is there, or never will be.
   {
@@ -161,6 +164,7 @@ void ControlLoop::Stop() {
 
 void ControlLoop::FailAll() {
   state_ = ServerState::kDraining;
+  FailPending(Stopping());
   for (Deferred& deferred : std::exchange(deferred_, {})) deferred.callback(Stopping());
   const absl::Time now = Now();
   for (Waiting& waiting : std::exchange(waiting_, {})) {
@@ -184,77 +188,114 @@ absl::Time ControlLoop::FromWallClock(absl::Time deadline) const {
 // ---- Writes ----
 
 void ControlLoop::Apply(ApplyRequest request, Controller::ApplyCallback callback) {
-  if (!deferred_.empty() || !TryApply(request, callback)) {
+  // A provider does not line up: what is deferred may wait for the disk.
+  const bool lines_up = !deferred_.empty() && !request.is_provider;
+  if (lines_up || !TryApply(request, callback)) {
     deferred_.push_back({std::move(request), std::move(callback)});
   }
 }
 
-bool ControlLoop::TryApply(const ApplyRequest& request, Controller::ApplyCallback& callback) {
-  const auto answer = [&callback](absl::StatusOr<ApplyResponse> result) {
-    callback(std::move(result));
+bool ControlLoop::TryApply(ApplyRequest& request, Controller::ApplyCallback& callback) {
+  const auto refuse = [&](const absl::Status& status) {
+    if (!request.validate_only && !request.is_provider) NoteRejected(request, status);
+    callback(status);
     return true;
   };
-  if (state_ == ServerState::kDraining) return answer(Stopping());
+  if (state_ == ServerState::kDraining) return refuse(Stopping());
+  if (auto status = ValidateRequestId(request.request_id); !status.ok()) return refuse(status);
   const absl::Time now = Now();
-  if (auto status = HoldLease(request, now); !status.ok()) return answer(std::move(status));
-  absl::StatusOr<Change> change = ApplyBatch(desired_, request, now);
-  if (!change.ok()) return answer(std::move(change).status());
+  if (auto status = HoldLease(request, now); !status.ok()) return refuse(status);
+  if (AnswerRepeat(request, callback)) return true;
+  // A provider does not wait for the disk; what does is made anew on top of its change.
+  const DesiredState& base = request.is_provider ? desired_ : candidate();
+  absl::StatusOr<Change> change = ApplyBatch(base, request, now);
+  if (!change.ok()) return refuse(change.status());
+  // Sockets are bound for one change after the other.
+  if (!change->listeners.empty() && HasPendingListeners()) return false;
   if (live_->MustWaitToBind(*change)) return false;  // PublishNext() is under way
-  const std::vector<PoolLoss> losses = ReadLosses(desired_, *change, *live_);
+  const std::vector<PoolLoss> losses = ReadLosses(base, *change, *live_);
   const bool is_guarded = !request.is_provider && !request.allow_mass_removal;
   if (auto status = is_guarded ? guard_.Check(request.owner, losses, now) : absl::OkStatus();
       !status.ok()) {
-    return answer(std::move(status));
+    return refuse(status);
   }
   change->impacts = ToImpacts(losses);
   absl::StatusOr<LiveState::Openings> openings = live_->Bind(*change);
-  if (!openings.ok()) return answer(std::move(openings).status());
+  if (!openings.ok()) return refuse(openings.status());
   if (request.validate_only) {
-    return answer(ApplyResponse{.revision = desired_.revision,
-                                .results = std::move(change->results),
-                                .warnings = std::move(change->warnings),
-                                .impacts = std::move(change->impacts)});
+    callback(ApplyResponse{.revision = desired_.revision,
+                           .results = std::move(change->results),
+                           .warnings = std::move(change->warnings),
+                           .impacts = std::move(change->impacts)});
+    return true;
   }
   guard_.Note(request.owner, losses,
               request.allow_mass_removal ? Guard::Consent::kGiven : Guard::Consent::kNone, now);
-  Commit(request, *std::move(change), *std::move(openings), std::move(callback));
+  Pending one{.request = std::move(request),
+              .change = *std::move(change),
+              .openings = *std::move(openings),
+              .time = Now()};
+  one.waiters.push_back({.wait = one.request.wait,
+                         .wait_timeout = one.request.wait_timeout,
+                         .answer_by = one.request.answer_by,
+                         .callback = std::move(callback)});
+  if (MustBeStored(one.request, one.change)) {
+    pending_.push_back(std::move(one));
+    WriteNext();
+    return true;
+  }
+  const bool has_changed = one.change.has_changed;
+  if (store_ && has_changed) AddKeys(desired_, one.change, &unsaved_);
+  Commit(std::move(one));
+  if (has_changed && !pending_.empty()) RemakePending();
+  WriteNext();
   return true;
 }
 
-void ControlLoop::Commit(const ApplyRequest& request, Change change, LiveState::Openings openings,
-                         Controller::ApplyCallback callback) {
+void ControlLoop::Commit(Pending one) {
   const absl::Time now = Now();
-  Waiting waiting{.wait = request.wait, .callback = std::move(callback)};
-  const absl::Duration patience = request.wait_timeout.value_or(
-      request.wait == WaitFor::kDrained ? DrainedWait(change) : kDefaultWait);
-  waiting.deadline = std::min(now + patience, FromWallClock(request.answer_by));
-  waiting.response.results = std::move(change.results);
-  waiting.response.warnings = std::move(change.warnings);
-  waiting.response.impacts = std::move(change.impacts);
-  waiting.leaving = std::move(change.leaving);
+  Change& change = one.change;
+  const absl::Duration drained_wait = DrainedWait(change);
   const bool has_changed = change.has_changed;
   if (has_changed) {
-    live_->Commit(desired_, change, std::move(openings), now);
+    live_->Commit(desired_, change, std::move(one.openings), now);
     NoteExpiries(change);
-    spdlog::info("revision {} by {}: {}{}", change.next.revision, request.owner,
+    spdlog::info("revision {} by {}: {}{}", change.next.revision, one.request.owner,
                  fmt::join(change.summary, "; "),
-                 request.comment.empty() ? "" : fmt::format(" ({})", request.comment));
+                 one.request.comment.empty() ? "" : fmt::format(" ({})", one.request.comment));
     desired_ = std::move(change.next);
     if (provider_) provider_->OnPools(desired_, change.pools);
   }
-  waiting.response.revision = desired_.revision;
+  const ApplyResponse response{.revision = desired_.revision,
+                               .results = std::move(change.results),
+                               .warnings = std::move(change.warnings),
+                               .impacts = std::move(change.impacts)};
+  Keep(one, response, now);
   FollowProbes();
   PublishNext();
   // What was observed meanwhile is not the doing of an Apply that changed nothing.
-  RecordEvents(has_changed ? request.owner : "");
-  if (!Advance(&waiting, now)) {
-    WakeBy(waiting.wait == WaitFor::kDrained ? std::min(waiting.deadline, now + kWatchedTick)
-                                             : waiting.deadline);
-    waiting_.push_back(std::move(waiting));
+  RecordEvents(has_changed ? one.request.owner : "");
+  for (Waiter& waiter : one.waiters) {
+    const absl::Duration patience = waiter.wait_timeout.value_or(
+        waiter.wait == WaitFor::kDrained ? drained_wait : kDefaultWait);
+    Waiting waiting{.response = response,
+                    .wait = waiter.wait,
+                    .deadline = std::min(now + patience, FromWallClock(waiter.answer_by)),
+                    .leaving = change.leaving,
+                    .callback = std::move(waiter.callback)};
+    waiting.response.replayed = waiter.is_repeat;
+    Wait(std::move(waiting), now);
   }
   if (!has_changed) return;
   CheckReads(now);
   WakeBy(std::min(live_->next_deadline(), next_expiry_.value_or(absl::InfiniteFuture())));
+}
+
+void ControlLoop::Wait(Waiting waiting, absl::Time now) {
+  if (Advance(&waiting, now)) return;
+  WakeBy(waiting.wait == WaitFor::kDrained ? std::min(waiting.deadline, now + kWatchedTick)
+                                           : waiting.deadline);
+  waiting_.push_back(std::move(waiting));
 }
 
 // Called again for what has to wait for sockets to be closed.
@@ -411,7 +452,7 @@ void ControlLoop::CheckReads(absl::Time now) {
 
 // When Tick() has something to do, unless an acknowledgement comes before.
 absl::Time ControlLoop::NextTick(absl::Time now) const {
-  absl::Time next = std::min({live_->next_deadline(), tracker_.next_look(),
+  absl::Time next = std::min({live_->next_deadline(), tracker_.next_look(), NextStoreTick(),
                               next_expiry_.value_or(absl::InfiniteFuture())});
   if (leases_.needs_ticks()) next = std::min(next, now + LeaseTable::kTick);
   bool is_watched = !drains_.empty();
@@ -451,6 +492,8 @@ void ControlLoop::Tick() {
   ReportDrains(live_->Tick(now));
   AdvanceLeases(now);
   AdvanceOverrides(now);
+  RetryListeners(now);
+  WriteNext();
   FollowProbes();
   PublishNext();
   RecordEvents();
@@ -539,6 +582,7 @@ Info ControlLoop::GetInfo() const {
                                .since = listener->error_time});
   }
   for (const auto& [code, condition] : conditions_) info.conditions.push_back(condition);
+  AddStoreInfo(&info);
   if (provider_) {
     for (Condition& condition : provider_->GetConditions()) {
       info.conditions.push_back(std::move(condition));

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "dataplane/dataplane.h"
+#include "server/control/audit_log.h"
 #include "server/control/batch.h"
 #include "server/control/controller.h"
 #include "server/control/event_log.h"
@@ -29,6 +30,9 @@
 #include "server/control/guard.h"
 #include "server/control/lease_table.h"
 #include "server/control/live_state.h"
+#include "server/control/request_log.h"
+#include "server/control/store.h"
+#include "server/control/stored_state.h"
 
 namespace sidelb::control {
 
@@ -55,11 +59,32 @@ class ControlLoop {
   Subscription Subscribe(const Filter& filter, bool with_view) const;
   EventLog& events() { return events_; }  // any thread
   void Drain(absl::Duration timeout, std::function<void(uint64_t)> callback);
+  void NoteRejected(const ApplyRequest& request, const absl::Status& status);
+  AuditPage ListAudit(const AuditQuery& query) const { return audit_.List(query); }
 
  private:
+  // Who waits for an Apply that is not committed yet.
+  struct Waiter {
+    WaitFor wait = WaitFor::kApplied;
+    std::optional<absl::Duration> wait_timeout;
+    absl::Time answer_by;
+    bool is_repeat = false;  // of a request that came before, by its request_id
+    Controller::ApplyCallback callback;
+  };
+  // An Apply that was accepted. With a store it waits to be durable.
+  struct Pending {
+    ApplyRequest request;
+    Change change;
+    LiveState::Openings openings;
+    std::vector<Waiter> waiters;
+    absl::Time time;
+    uint64_t request_number = 0;
+    uint64_t audit_number = 0;
+    bool was_remade = false;  // since it was given to the store
+  };
   // An Apply that waits.
   struct Waiting {
-    ApplyResponse response;
+    ApplyResponse response;  // replayed: to a repetition
     WaitFor wait = WaitFor::kApplied;
     absl::Time deadline;
     std::set<BackendKey> leaving;      // what DRAINED waits for
@@ -89,9 +114,10 @@ class ControlLoop {
   absl::Time Now() const;
   absl::Time FromWallClock(absl::Time deadline) const;
   // False, with nothing done, when it has to wait for sockets to be closed.
-  bool TryApply(const ApplyRequest& request, Controller::ApplyCallback& callback);
-  void Commit(const ApplyRequest& request, Change change, LiveState::Openings openings,
-              Controller::ApplyCallback callback);
+  bool TryApply(ApplyRequest& request, Controller::ApplyCallback& callback);
+  void Commit(Pending one);
+  void Wait(Waiting waiting, absl::Time now);
+
   // control_leases.cc: what comes of time alone.
   absl::Status HoldLease(const ApplyRequest& request, absl::Time now);
   void OnRenewal(const LeaseTable::Renewal& renewal, absl::Time now);
@@ -102,6 +128,27 @@ class ControlLoop {
   void CommitOwn(Change change, std::string_view who, absl::Time now);
   uint32_t CountClaims(std::string_view owner) const;
   std::vector<Lease> ListLeases() const;
+
+  // control_loop_store.cc
+  void Load(const StoredState& stored);
+  const DesiredState& candidate() const;
+  bool AnswerRepeat(const ApplyRequest& request, Controller::ApplyCallback& callback);
+  bool HasPendingListeners() const;
+  bool has_unsaved() const {
+    return !unsaved_.empty() || !unsaved_audit_.empty() || has_new_leases_;
+  }
+  bool MustBeStored(const ApplyRequest& request, const Change& change) const;
+  void RemakePending();
+  void WriteNext();
+  void OnStored(const absl::Status& status);
+  void Fail(Pending* one, const absl::Status& status);
+  void FailPending(const absl::Status& status);
+  AuditEntry EntryOf(const Pending& one) const;
+  void Keep(const Pending& one, const ApplyResponse& response, absl::Time now);
+  void AddStoreInfo(Info* info) const;
+  void RetryListeners(absl::Time now);
+  absl::Time NextStoreTick() const;
+  void FlushStore();
 
   void OnApplied(uint64_t seq, uint64_t revision, const std::vector<ListenError>& errors);
   void OnReports(std::vector<HealthReport> reports);
@@ -152,7 +199,29 @@ class ControlLoop {
   std::list<WaitingRead> waiting_reads_;
   std::deque<Deferred> deferred_;  // in order; while there is one, later ones line up behind
   std::vector<Draining> drains_;
-  std::map<std::string, Condition> conditions_;      // of the daemon around, by code
+  std::map<std::string, Condition> conditions_;  // of the daemon around, by code
+  RequestLog requests_;
+  AuditLog audit_;
+
+  // What the store has still to be told. Without a store none of it is used.
+  std::shared_ptr<Store> store_;
+  std::vector<Condition> store_conditions_;  // of its opening
+  std::deque<Pending> pending_;              // in order, each on top of the one before
+  size_t in_flight_ = 0;                     // how many of them the store is writing
+  bool is_writing_ = false;
+  StoreKeys unsaved_;  // rows of changes that did not wait for the store
+  std::vector<AuditEntry> unsaved_audit_;
+  bool has_new_leases_ = false;  // that the store does not know
+  bool writes_leases_ = false;
+  StoreKeys writing_;  // what is being written
+  std::vector<AuditEntry> writing_audit_;
+  uint64_t writing_revision_ = 0;
+  uint64_t stored_revision_ = 0;
+  std::optional<Condition> store_failing_;
+  absl::Time next_save_ = absl::InfinitePast();  // of what nobody waits for, after a failure
+  absl::Time next_listener_retry_ = absl::InfiniteFuture();
+  std::function<void()> on_flushed_;
+  bool is_store_closed_ = false;                     // nothing more is written
   std::optional<boost::asio::thread_pool> builder_;  // from the first large pool on
   std::mutex post_mutex_;
   bool is_closed_ = false;  // guarded by post_mutex_: nothing more is posted

@@ -33,6 +33,19 @@ void Controller::Apply(ApplyRequest request, ApplyCallback callback) {
   if (!posted) callback(Stopped());
 }
 
+void Controller::NoteRejected(ApplyRequest request, absl::Status status) {
+  loop_->Post([loop = loop_.get(), request = std::move(request), status = std::move(status)] {
+    loop->NoteRejected(request, status);
+  });
+}
+
+void Controller::ListAudit(AuditQuery query, AuditCallback callback) {
+  const bool posted = loop_->Post([loop = loop_.get(), query = std::move(query), callback] {
+    callback(loop->ListAudit(query));
+  });
+  if (!posted) callback(Stopped());
+}
+
 void Controller::GetState(Filter filter, uint64_t min_revision, absl::Time deadline,
                           StateCallback callback) {
   const bool posted = loop_->Post(

@@ -19,6 +19,7 @@
 #include "server/control/model.h"
 #include "server/control/provider.h"
 #include "server/control/stats.h"
+#include "server/control/store.h"
 
 namespace sidelb::control {
 
@@ -31,7 +32,9 @@ class Controller {
     uint64_t max_connections = 0;  // 0 = from RLIMIT_NOFILE
     size_t event_log_bytes = EventLog::kMaxBytes;
     absl::Duration min_lease_ttl = LeaseTable::kMinTtl;
-    MakeProvider make_provider = nullptr;  // of backends besides the API; null = none
+    MakeProvider make_provider = nullptr;       // of backends besides the API; null = none
+    std::shared_ptr<Store> store;               // null = memory only
+    std::shared_ptr<const StoredState> stored;  // what `store` held when it was opened
   };
   using ApplyCallback = std::function<void(absl::StatusOr<ApplyResponse>)>;
   using StateCallback = std::function<void(absl::StatusOr<std::shared_ptr<const StateView>>)>;
@@ -39,6 +42,7 @@ class Controller {
   using SubscribeCallback = std::function<void(std::optional<Subscription>)>;
   using InfoCallback = std::function<void(Info)>;
   using LeaseCallback = std::function<void(absl::StatusOr<RenewLeaseResponse>)>;
+  using AuditCallback = std::function<void(absl::StatusOr<AuditPage>)>;
 
   // Starts the shards and the control thread.
   static absl::StatusOr<std::unique_ptr<Controller>> Start(const Options& options);
@@ -47,8 +51,16 @@ class Controller {
   Controller& operator=(const Controller&) = delete;
 
   // One atomic batch. Calls back exactly once: with an error (nothing changed), or when `wait` is
-  // reached or `wait_timeout` ran out. After Stop() with UNAVAILABLE, on the calling thread.
+  // reached or `wait_timeout` ran out. With a store nothing of it shows before it is durable; when
+  // it cannot be made so, the error is UNAVAILABLE (STORE_UNAVAILABLE). After Stop() with
+  // UNAVAILABLE, on the calling thread.
   void Apply(ApplyRequest request, ApplyCallback callback);
+
+  // For the audit: a write that was refused before Apply(), because of its shape or its caller. Of
+  // `request` owner, request_id, comment and caller are read.
+  void NoteRejected(ApplyRequest request, absl::Status status);
+
+  void ListAudit(AuditQuery query, AuditCallback callback);
 
   // Everything that `filter` selects, at one revision >= `min_revision`. OUT_OF_RANGE
   // (FUTURE_REVISION) when that is not reached by `deadline`.

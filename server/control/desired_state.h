@@ -18,10 +18,11 @@
 namespace sidelb::control {
 
 // The override of a backend that lost its last claim, for when it comes back soon: a refresh that
-// leaves an address out once must not undo a drain.
+// leaves an address out once, or a restart before DNS has answered, must not undo a drain.
 struct AbsentOverride {
   Override override;
   absl::Time until;
+  uint64_t revision = 0;  // when the backend went
   friend bool operator==(const AbsentOverride&, const AbsentOverride&) = default;
 };
 

@@ -5,6 +5,7 @@
 #include "fmt/format.h"
 #include "server/control/errors.h"
 #include "server/control/live_state.h"
+#include "spdlog/spdlog.h"
 
 namespace sidelb::control {
 namespace {
@@ -141,6 +142,47 @@ absl::StatusOr<LiveState::Openings> LiveState::Bind(const Change& change) const 
   return openings;
 }
 
+LiveState::Openings LiveState::BindStored(const DesiredState& stored, absl::Time now) {
+  Openings openings;
+  for (const auto& [name, object] : stored.listeners) {
+    if (!WantsSockets(object.get())) continue;
+    const ListenerSpec& spec = object->spec;
+    absl::StatusOr<ListenerSockets> sockets = data_plane_.Bind(spec.address, TransportOf(spec));
+    if (sockets.ok()) {
+      openings[name].sockets = *std::move(sockets);
+      continue;
+    }
+    LiveListener& live = listeners_[name];
+    live.error = std::string(sockets.status().message());
+    live.error_time = now;
+    spdlog::error("listener {} on {}: {}; tried again until it can be had", name,
+                  spec.address.ToString(), live.error);
+  }
+  return openings;
+}
+
+bool LiveState::RetryListeners(const DesiredState& desired) {
+  bool is_one_left = false;
+  for (auto& [name, live] : listeners_) {
+    const ListenerObject* wanted = desired.FindListener(name);
+    if (live.id != 0 || live.error.empty() || !WantsSockets(wanted)) continue;
+    absl::StatusOr<ListenerSockets> sockets =
+        data_plane_.Bind(wanted->spec.address, TransportOf(wanted->spec));
+    if (!sockets.ok()) {
+      live.error = std::string(sockets.status().message());
+      is_one_left = true;
+      continue;
+    }
+    Opening opening{.sockets = *std::move(sockets)};
+    spdlog::info("listener {}: bound to {} at last", name,
+                 opening.sockets.bound_address.ToString());
+    CommitListener(name, wanted, &opening, {});
+    touched_.listeners.insert(name);
+    has_pending_ = true;
+  }
+  return is_one_left;
+}
+
 // "; listener 'a' listens on 0.0.0.0:80", when it is one of ours that holds the port.
 std::string LiveState::HolderHint(const std::string& name, const Address& address,
                                   const std::string* holder) const {
@@ -171,6 +213,10 @@ void LiveState::CommitListener(const std::string& name, const ListenerObject* wa
   // New sockets go by a new id, so that two listeners may swap theirs.
   if (HasSockets(live) && (opens || !wants) && !taken.contains(live.id)) {
     CloseSockets(live.id, live.bound_address);
+  }
+  if (wants && !opens && !HasSockets(live)) {
+    live.spec = wanted->spec;  // see BindStored()
+    return;
   }
   if (wants) {
     ListenerChange change{.id = opens ? next_id_++ : live.id,

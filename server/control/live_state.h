@@ -114,6 +114,13 @@ class LiveState {
   // Dropping the result undoes it.
   absl::StatusOr<Openings> Bind(const Change& change) const;
 
+  // As Bind(), at the start: a listener that cannot be bound is one of FailedListeners() and does
+  // without until RetryListeners() succeeds.
+  Openings BindStored(const DesiredState& stored, absl::Time now);
+  // Tries those of FailedListeners() again that could not be bound. What can be now is committed.
+  // Whether some are left.
+  bool RetryListeners(const DesiredState& desired);
+
   // Takes the change over. `before` is the state that it replaces.
   void Commit(const DesiredState& before, const Change& change, Openings openings, absl::Time now);
 
@@ -167,7 +174,7 @@ class LiveState {
   const std::map<std::string, LivePool>& pools() const { return pools_; }
   const LiveListener* FindListener(const std::string& name) const;
   const LiveBackend* FindBackend(const BackendKey& key) const;
-  // Listeners that could be bound but not listen, by name.
+  // Listeners that could not be bound, or bound but not listen, by name.
   std::vector<std::pair<std::string, const LiveListener*>> FailedListeners() const;
 
  private:

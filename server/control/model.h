@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -226,6 +227,7 @@ struct ApplyRequest {
   absl::Time answer_by = absl::InfiniteFuture();  // bounds the wait, whatever wait_timeout says
   std::string comment;
   std::string request_id;  // at most 64 ASCII characters; a repetition gets the same answer
+  uint64_t payload = 0;    // a digest of what is asked, by which a repetition is known as such
   bool allow_mass_removal = false;  // consent to what the guard would refuse
   std::string holder;               // of the owner's lease
   Caller caller;
@@ -302,7 +304,22 @@ struct AuditEntry {
   std::string error_reason;
 };
 
+// Which entries, the latest first.
+struct AuditQuery {
+  uint64_t before = UINT64_MAX;  // their numbers are lower
+  uint64_t since_revision = 0;   // of this revision and later
+  std::string owner;             // empty = all
+  size_t limit = 100;
+};
+
+struct AuditPage {
+  std::vector<AuditEntry> entries;
+  uint64_t next_before = 0;  // for the next page; 0 = this is the last one
+};
+
 // ---- Objects: immutable, one allocation per change, shared by reads ----
+
+using BackendKey = std::pair<std::string, Address>;  // pool, address
 
 struct ListenerObject {
   ListenerSpec spec;
@@ -442,6 +459,9 @@ struct Info {
   std::vector<Lease> leases;
   std::vector<std::pair<std::string, uint64_t>>
       faults;  // "EMFILE" -> count, only those that occurred
+  bool has_store = false;
+  bool is_store_working = true;
+  uint64_t stored_revision = 0;  // what is durable, with a store
 };
 
 // Limits of one daemon; GetInfo reports them.

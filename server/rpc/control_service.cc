@@ -61,12 +61,6 @@ absl::Status RpcNotBuilt(std::string_view name) {
   return CapabilityError("", fmt::format("the call {} is not supported by this version", name));
 }
 
-grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context, const absl::Status& status) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(status));
-  return reactor;
-}
-
 }  // namespace
 
 ControlService::ControlService(control::Controller* controller, Identity identity,
@@ -105,7 +99,13 @@ grpc::ServerUnaryReactor* ControlService::Apply(grpc::CallbackServerContext* con
   const auto call = calls_.Start();
   if (call->is_claimed()) return call.get();  // stopping
   pages_.Expire(SteadyNow());
-  const auto refuse = [&call](const absl::Status& status) {
+  const auto refuse = [&](const absl::Status& status) {
+    if (!request->validate_only()) {
+      controller_->NoteRejected({.owner = request->owner(),
+                                 .comment = request->comment(),
+                                 .request_id = request->request_id()},
+                                status);
+    }
     if (call->Claim()) call->Finish(ToGrpcStatus(status));
     return call.get();
   };
@@ -197,10 +197,6 @@ grpc::ServerUnaryReactor* ControlService::GetInfo(grpc::CallbackServerContext* c
     limits->set_max_ops(control::kMaxOps);
     limits->set_max_message_bytes(kMaxMessageBytes);
     limits->set_max_watches(kMaxWatches);
-    pb::Store* store = response->mutable_store();
-    store->set_kind("memory");
-    store->set_connected(true);
-    store->set_revision(info.revision);
     call->Finish(grpc::Status::OK);
   });
   return call.get();
@@ -277,10 +273,23 @@ grpc::ServerUnaryReactor* ControlService::GetStats(grpc::CallbackServerContext* 
 }
 
 grpc::ServerUnaryReactor* ControlService::ListAudit(grpc::CallbackServerContext* context,
-                                                    const pb::ListAuditRequest*,
-                                                    pb::ListAuditResponse*) {
-  const auto caller = Admit(*context, Call::kListAudit);
-  return Refuse(context, caller.ok() ? RpcNotBuilt("ListAudit") : caller.status());
+                                                    const pb::ListAuditRequest* request,
+                                                    pb::ListAuditResponse* response) {
+  const auto call = calls_.Start();
+  if (call->is_claimed()) return call.get();  // stopping
+  const absl::Status admitted = Admit(*context, Call::kListAudit).status();
+  absl::StatusOr<control::AuditQuery> query = admitted.ok() ? FromProto(*request) : admitted;
+  if (!query.ok()) {
+    if (call->Claim()) call->Finish(ToGrpcStatus(query.status()));
+    return call.get();
+  }
+  controller_->ListAudit(*std::move(query),
+                         [call, response](absl::StatusOr<control::AuditPage> page) {
+                           if (!call->Claim()) return;
+                           if (page.ok()) *response = ToProto(*page);
+                           call->Finish(ToGrpcStatus(page.status()));
+                         });
+  return call.get();
 }
 
 // ---- Shutdown ----

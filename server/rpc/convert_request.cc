@@ -1,10 +1,16 @@
 #include "server/rpc/convert_request.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
 #include <algorithm>
+#include <charconv>
 #include <string>
 #include <utility>
 
 #include "fmt/format.h"
+#include "server/control/config_digest.h"
+#include "server/control/errors.h"
 #include "server/rpc/convert_resources.h"
 #include "server/rpc/convert_values.h"
 #include "server/rpc/first_error.h"
@@ -19,6 +25,8 @@ constexpr absl::Duration kMinHeartbeat = absl::Seconds(1);
 constexpr absl::Duration kMaxHeartbeat = absl::Hours(1);
 constexpr int32_t kMaxPageSize = 2'000;
 constexpr absl::Duration kMaxDrainTimeout = absl::Hours(24);
+constexpr int32_t kDefaultAuditPage = 100;
+constexpr int32_t kMaxAuditPage = 1'000;
 
 std::vector<Address> AddressesFromProto(
     const google::protobuf::RepeatedPtrField<std::string>& texts, const FieldPath& path,
@@ -232,6 +240,8 @@ absl::StatusOr<control::ApplyRequest> FromProto(const pb::ApplyRequest& request)
   model.comment = request.comment();
   model.allow_mass_removal = request.allow_mass_removal();
   model.holder = request.holder();
+  model.request_id = request.request_id();
+  if (!model.request_id.empty()) model.payload = PayloadOf(request);
   return error.Result(std::move(model));
 }
 
@@ -335,6 +345,47 @@ absl::StatusOr<ShutdownQuery> FromProto(const pb::ShutdownRequest& request) {
                                                          query.comment.size(), control::kMaxText));
   }
   return query;
+}
+
+absl::StatusOr<control::AuditQuery> FromProto(const pb::ListAuditRequest& request) {
+  const FieldPath root;
+  control::AuditQuery query;
+  query.since_revision = request.since_revision();
+  query.owner = request.owner();
+  if (request.page_size() < 0) {
+    return BadFieldAt(root.Field("page_size"),
+                      fmt::format("{} is negative; allowed: 0 ({}) to {}", request.page_size(),
+                                  kDefaultAuditPage, kMaxAuditPage));
+  }
+  const int32_t size = request.page_size() > 0 ? request.page_size() : kDefaultAuditPage;
+  query.limit = static_cast<size_t>(std::min(size, kMaxAuditPage));
+  if (const std::string& token = request.page_token(); !token.empty()) {
+    const char* const end = token.data() + token.size();
+    const auto parsed = std::from_chars(token.data(), end, query.before);
+    if (parsed.ec != std::errc() || parsed.ptr != end) {
+      return control::MakeError(
+          absl::StatusCode::kInvalidArgument,
+          "page_token: it is not one that ListAudit gave; allowed: next_page_token of the page "
+          "before",
+          {.reason = "BAD_TOKEN", .violations = {{"page_token", "not one of ListAudit"}}});
+    }
+  }
+  return query;
+}
+
+uint64_t PayloadOf(const pb::ApplyRequest& request) {
+  pb::ApplyRequest asked = request;
+  asked.clear_request_id();
+  asked.clear_wait();
+  asked.clear_wait_timeout();
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);  // maps have no order of their own
+    asked.SerializeToCodedStream(&coded);
+  }
+  return control::Fnv1a64(bytes);
 }
 
 }  // namespace sidelb::rpc

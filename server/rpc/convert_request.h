@@ -60,4 +60,10 @@ struct ShutdownQuery {
 };
 absl::StatusOr<ShutdownQuery> FromProto(const pb::ShutdownRequest& request);
 
+// OUT_OF_RANGE never: a page of the audit has no snapshot that could expire.
+absl::StatusOr<control::AuditQuery> FromProto(const pb::ListAuditRequest& request);
+
+// The same for requests that ask for the same change, whatever their request_id and wait.
+uint64_t PayloadOf(const pb::ApplyRequest& request);
+
 }  // namespace sidelb::rpc

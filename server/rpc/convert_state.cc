@@ -107,6 +107,7 @@ pb::ApplyResponse ToProto(const control::ApplyResponse& response) {
   proto.set_reached(ToProto(response.reached));
   proto.set_pending(response.pending);
   for (const std::string& warning : response.warnings) proto.add_warnings(warning);
+  proto.set_replayed(response.replayed);
   for (const control::PoolImpact& impact : response.impacts) {
     pb::PoolImpact* added = proto.add_impacts();
     added->set_pool(impact.pool);
@@ -139,6 +140,28 @@ pb::RenewLeaseResponse ToProto(const control::RenewLeaseResponse& response) {
   return proto;
 }
 
+pb::AuditEntry ToProto(const control::AuditEntry& entry) {
+  pb::AuditEntry proto;
+  proto.set_revision(entry.revision);
+  *proto.mutable_time() = ToProto(entry.time);
+  proto.set_principal(entry.principal);
+  proto.set_peer(entry.peer);
+  proto.set_owner(entry.owner);
+  proto.set_request_id(entry.request_id);
+  proto.set_summary(entry.summary);
+  proto.set_comment(entry.comment);
+  proto.set_code(entry.code);
+  proto.set_error_reason(entry.error_reason);
+  return proto;
+}
+
+pb::ListAuditResponse ToProto(const control::AuditPage& page) {
+  pb::ListAuditResponse proto;
+  for (const control::AuditEntry& entry : page.entries) *proto.add_entries() = ToProto(entry);
+  if (page.next_before != 0) proto.set_next_page_token(std::to_string(page.next_before));
+  return proto;
+}
+
 pb::GetInfoResponse ToProto(const control::Info& info) {
   pb::GetInfoResponse proto;
   proto.set_epoch(info.epoch);
@@ -150,6 +173,9 @@ pb::GetInfoResponse ToProto(const control::Info& info) {
   proto.set_active_connections(info.active_connections);
   proto.mutable_limits()->set_max_connections(info.max_connections);
   for (const control::Lease& lease : info.leases) *proto.add_leases() = ToProto(lease);
+  proto.mutable_store()->set_kind(info.has_store ? "sqlite" : "memory");
+  proto.mutable_store()->set_connected(info.is_store_working);
+  proto.mutable_store()->set_revision(info.has_store ? info.stored_revision : info.revision);
   for (const control::Condition& condition : info.conditions) {
     pb::Condition* added = proto.add_conditions();
     added->set_code(condition.code);

@@ -26,6 +26,9 @@ pb::Lease ToProto(const control::Lease& lease);
 // Without the epoch, which is the caller's.
 pb::RenewLeaseResponse ToProto(const control::RenewLeaseResponse& response);
 
+pb::AuditEntry ToProto(const control::AuditEntry& entry);
+pb::ListAuditResponse ToProto(const control::AuditPage& page);
+
 // All that control knows; version, capabilities and limits are the caller's.
 pb::GetInfoResponse ToProto(const control::Info& info);
 

@@ -31,7 +31,8 @@ void Pack(const google::protobuf::Message& message, google::rpc::Status* into) {
 
 bool IsWorthARetry(const absl::Status& status, const control::ErrorDetails& details) {
   return absl::IsUnavailable(status) &&
-         (details.reason == "SERVER_DRAINING" || details.reason == "STARTING");
+         (details.reason == "SERVER_DRAINING" || details.reason == "STARTING" ||
+          details.reason == "STORE_UNAVAILABLE");
 }
 
 // Adds what fits; the last violation says how many did not.

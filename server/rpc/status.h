@@ -15,7 +15,7 @@ namespace sidelb::rpc {
 
 inline constexpr std::string_view kErrorDomain = "sidelb";
 
-// RetryInfo goes with UNAVAILABLE of reasons STARTING and SERVER_DRAINING. Names and texts of the
+// RetryInfo goes with UNAVAILABLE of reasons STARTING, SERVER_DRAINING and STORE_UNAVAILABLE. Names and texts of the
 // request that an error repeats are cut, so that the trailers stay under the 8 KiB that gRPC's
 // clients accept: a longer one would hide the error from the caller.
 grpc::Status ToGrpcStatus(const absl::Status& status);

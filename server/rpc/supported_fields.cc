@@ -22,7 +22,7 @@ const std::vector<SupportedFields>& Table() {
   static const auto* const table = new std::vector<SupportedFields>{
       {"sidelb.v1.ApplyRequest",
        {"owner", "ops", "expected_revision", "validate_only", "wait", "wait_timeout", "comment",
-        "allow_mass_removal", "holder"}},
+        "allow_mass_removal", "holder", "request_id"}},
       {"sidelb.v1.Op",
        {"put_listener", "remove_listener", "put_pool", "remove_pool", "upsert_backends",
         "remove_backends", "replace_backends", "set_mode", "set_override", "expected_revision"}},
@@ -162,9 +162,9 @@ absl::Status CheckWrite(const Message& write) { return WriteCheck().Run(write); 
 absl::Span<const SupportedFields> SupportedFieldsTable() { return Table(); }
 
 std::vector<std::string> Capabilities() {
-  std::vector<std::string> all = {"rpc:Apply",    "rpc:GetState", "rpc:Watch",
-                                  "rpc:GetStats", "rpc:GetInfo",  "rpc:RenewLease",
-                                  "rpc:Shutdown", "rpc:health",   "rpc:reflection"};
+  std::vector<std::string> all = {"rpc:Apply",     "rpc:GetState",   "rpc:Watch",    "rpc:GetStats",
+                                  "rpc:GetInfo",   "rpc:RenewLease", "rpc:Shutdown", "rpc:health",
+                                  "rpc:ListAudit", "rpc:reflection"};
   for (const SupportedFields& row : Table()) {
     if (row.message != "sidelb.v1.Op") continue;
     for (std::string_view field : row.writable) {

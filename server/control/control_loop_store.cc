@@ -1,0 +1,340 @@
+// The part of ControlLoop that makes changes durable, repeats answers and keeps the audit.
+//
+// With a store, an Apply passes these: accepted on top of the candidate (all that was accepted
+// before), its sockets bound -> in pending_ -> written with all that came meanwhile, as one group
+// -> committed, in order. When a group fails, all that is pending is dropped with it, for each was
+// made on top of the one before.
+//
+// Providers do not wait: their changes are committed at once, what is pending is made anew on top
+// of them, and their rows follow with the next group (unsaved_).
+#include <future>
+#include <utility>
+
+#include "fmt/format.h"
+#include "server/control/control_loop.h"
+#include "server/control/errors.h"
+#include "spdlog/spdlog.h"
+
+namespace sidelb::control {
+namespace {
+
+constexpr absl::Duration kSaveAgain = absl::Seconds(1);  // what nobody waits for
+constexpr absl::Duration kRetryListeners = absl::Seconds(1);
+constexpr absl::Duration kDefaultWait = absl::Seconds(5);
+constexpr size_t kMaxAsked = 200;  // bytes of a summary of what was refused
+
+absl::Status NotStored(const absl::Status& status) {
+  return MakeError(absl::StatusCode::kUnavailable,
+                   fmt::format("the change cannot be made durable and was dropped: {}; traffic "
+                               "goes on as before",
+                               std::string(status.message())),
+                   {.reason = "STORE_UNAVAILABLE"});
+}
+
+void LogAudit(const AuditEntry& entry) {
+  static const std::string name = "audit";
+  if (const auto logger = spdlog::get(name)) {
+    if (logger->should_log(spdlog::level::info)) logger->info("{}", AuditLine(entry));
+  } else if (spdlog::should_log(spdlog::level::info)) {
+    spdlog::info("audit {}", AuditLine(entry));
+  }
+}
+
+}  // namespace
+
+// ---- Start ----
+
+void ControlLoop::Load(const StoredState& stored) {
+  const absl::Time now = Now();
+  store_conditions_ = stored.conditions;
+  for (const AuditEntry& entry : stored.audit) audit_.Add(entry);
+  for (const StoredRequest& request : stored.requests) requests_.Add({.request = request}, now);
+  if (stored.revision == 0) return;
+  leases_.Restore(stored.leases, now);
+  const Change change = RestoreChange(stored, now);
+  LiveState::Openings openings = live_->BindStored(change.next, now);
+  live_->Commit(DesiredState(), change, std::move(openings), now);
+  desired_ = change.next;
+  applied_revision_ = 0;  // until the shards have it
+  stored_revision_ = stored.revision;
+  spdlog::info("loaded {} listeners, {} pools and {} backends at revision {}",
+               desired_.listeners.size(), desired_.pools.size(), desired_.backend_count,
+               desired_.revision);
+  if (provider_) provider_->OnPools(desired_, change.pools);
+  if (!live_->FailedListeners().empty()) next_listener_retry_ = now + kRetryListeners;
+  FollowProbes();
+  PublishNext();
+  RecordEvents("store");
+  WakeBy(NextTick(now));
+}
+
+void ControlLoop::RetryListeners(absl::Time now) {
+  if (now < next_listener_retry_ || state_ == ServerState::kDraining) return;
+  const bool is_one_left = live_->RetryListeners(desired_);
+  next_listener_retry_ = is_one_left ? now + kRetryListeners : absl::InfiniteFuture();
+}
+
+absl::Time ControlLoop::NextStoreTick() const {
+  const bool saves = store_ && !is_writing_ && has_unsaved();
+  const absl::Time retry =
+      state_ == ServerState::kDraining ? absl::InfiniteFuture() : next_listener_retry_;
+  return saves ? std::min(next_save_, retry) : retry;
+}
+
+// ---- Repetitions ----
+
+// Whether `request` was one, and has its answer or waits for that of the first.
+bool ControlLoop::AnswerRepeat(const ApplyRequest& request, Controller::ApplyCallback& callback) {
+  if (request.request_id.empty() || request.validate_only) return false;
+  const absl::Time now = Now();
+  const auto is_other = [&](uint64_t payload) {
+    if (payload == request.payload) return false;
+    const absl::Status status = RequestIdReused(request.request_id);
+    NoteRejected(request, status);
+    callback(status);
+    return true;
+  };
+  if (const RequestLog::Entry* known = requests_.Find(request.request_id, now)) {
+    if (is_other(known->request.payload)) return true;
+    Waiting waiting{.response = known->request.response,
+                    .wait = request.wait,
+                    .deadline = std::min(now + request.wait_timeout.value_or(kDefaultWait),
+                                         FromWallClock(request.answer_by)),
+                    .leaving = known->leaving,
+                    .callback = std::move(callback)};
+    waiting.response.replayed = true;
+    Wait(std::move(waiting), now);
+    return true;
+  }
+  for (Pending& one : pending_) {
+    if (one.request.request_id != request.request_id) continue;
+    if (is_other(one.request.payload)) return true;
+    one.waiters.push_back({.wait = request.wait,
+                           .wait_timeout = request.wait_timeout,
+                           .answer_by = request.answer_by,
+                           .is_repeat = true,
+                           .callback = std::move(callback)});
+    return true;
+  }
+  return false;
+}
+
+// ---- Audit ----
+
+AuditEntry ControlLoop::EntryOf(const Pending& one) const {
+  const ApplyRequest& request = one.request;
+  return {.number = one.audit_number,
+          .revision = one.change.has_changed ? one.change.next.revision : desired_.revision,
+          .time = one.time,
+          .principal = request.caller.principal,
+          .peer = request.caller.peer,
+          .owner = request.owner,
+          .request_id = request.request_id,
+          .summary = one.change.has_changed ? fmt::format("{}", fmt::join(one.change.summary, "; "))
+                                            : "nothing to change",
+          .comment = request.comment};
+}
+
+void ControlLoop::NoteRejected(const ApplyRequest& request, const absl::Status& status) {
+  const auto details = GetErrorDetails(status);
+  AuditEntry entry{.number = audit_.TakeNumber(),
+                   .revision = desired_.revision,
+                   .time = Now(),
+                   .principal = request.caller.principal,
+                   .peer = request.caller.peer,
+                   .owner = request.owner.substr(0, kMaxText),
+                   .request_id = request.request_id.substr(0, kMaxAsked),
+                   .summary = std::string(status.message().substr(0, kMaxAsked)),
+                   .comment = request.comment.substr(0, kMaxText),
+                   .code = static_cast<int>(status.code()),
+                   .error_reason = details.has_value() ? details->reason : ""};
+  LogAudit(entry);
+  if (store_) unsaved_audit_.push_back(entry);
+  audit_.Add(std::move(entry));
+  WriteNext();
+}
+
+// Notes a change that is committed, and the answer to it.
+void ControlLoop::Keep(const Pending& one, const ApplyResponse& response, absl::Time now) {
+  const ApplyRequest& request = one.request;
+  if (request.is_provider) return;  // no caller's
+  AuditEntry entry = EntryOf(one);
+  entry.revision = response.revision;
+  const bool is_stored = entry.number != 0;
+  if (!is_stored) entry.number = audit_.TakeNumber();
+  LogAudit(entry);
+  if (store_ && (!is_stored || one.was_remade)) unsaved_audit_.push_back(entry);
+  audit_.Add(std::move(entry));
+  if (request.request_id.empty()) return;
+  requests_.Add(
+      {.request = {.number = one.request_number != 0 ? one.request_number : requests_.TakeNumber(),
+                   .id = request.request_id,
+                   .payload = request.payload,
+                   .time = one.time,
+                   .response = response},
+       .leaving = one.change.leaving},
+      now);
+}
+
+// ---- The store ----
+
+// The state with all that was accepted, durable or not.
+const DesiredState& ControlLoop::candidate() const {
+  return pending_.empty() ? desired_ : pending_.back().change.next;
+}
+
+bool ControlLoop::HasPendingListeners() const {
+  for (const Pending& one : pending_) {
+    if (!one.change.listeners.empty()) return true;
+  }
+  return false;
+}
+
+// What changes nothing goes at once, unless it would overtake what it is on top of.
+bool ControlLoop::MustBeStored(const ApplyRequest& request, const Change& change) const {
+  return store_ && !request.is_provider &&
+         (change.has_changed || !request.request_id.empty() || !pending_.empty());
+}
+
+// Makes what is pending anew, on top of a change that did not wait. What the store is writing goes
+// on: its rows differ by revisions at most, and are written again.
+void ControlLoop::RemakePending() {
+  std::deque<Pending> pending = std::exchange(pending_, {});
+  std::vector<std::pair<Pending, absl::Status>> failed;
+  if (in_flight_ > 0) unsaved_.Add(writing_);
+  size_t in_flight = std::exchange(in_flight_, 0);
+  for (Pending& one : pending) {
+    const bool is_in_flight = in_flight > 0;
+    if (is_in_flight) --in_flight;
+    absl::StatusOr<Change> change = ApplyBatch(candidate(), one.request, Now());
+    if (!change.ok()) {
+      failed.emplace_back(std::move(one), change.status());
+      continue;
+    }
+    one.change = *std::move(change);
+    one.was_remade = is_in_flight;
+    if (is_in_flight) ++in_flight_;
+    pending_.push_back(std::move(one));
+  }
+  for (auto& [one, status] : failed) Fail(&one, status);
+}
+
+// Gives the store what is pending and unsaved, as one group, unless it is writing.
+void ControlLoop::WriteNext() {
+  if (!store_ || is_writing_ || is_store_closed_) return;
+  if (unsaved_audit_.size() > AuditLog::kMaxKept) {  // the store keeps no more
+    unsaved_audit_.erase(unsaved_audit_.begin(), unsaved_audit_.end() - AuditLog::kMaxKept);
+  }
+  if (pending_.empty() && !has_unsaved()) return;
+  const absl::Time now = Now();
+  if (pending_.empty() && now < next_save_) return WakeBy(next_save_);
+  is_writing_ = true;
+  in_flight_ = pending_.size();
+  writing_ = std::exchange(unsaved_, {});
+  writing_audit_ = std::exchange(unsaved_audit_, {});
+  StoreGroup group{.oldest_request = requests_.oldest(), .oldest_audit = audit_.oldest()};
+  group.audit = writing_audit_;
+  writes_leases_ = std::exchange(has_new_leases_, false);
+  if (writes_leases_) group.leases = leases_.List();
+  const DesiredState* before = &desired_;
+  uint64_t revision = desired_.revision;
+  for (Pending& one : pending_) {
+    AddKeys(*before, one.change, &writing_);
+    before = &one.change.next;
+    if (one.change.has_changed) revision = one.change.next.revision;
+    one.audit_number = audit_.TakeNumber();
+    group.audit.push_back(EntryOf(one));
+    group.audit.back().revision = revision;
+    if (one.request.request_id.empty()) continue;
+    one.request_number = requests_.TakeNumber();
+    group.requests.push_back({.number = one.request_number,
+                              .id = one.request.request_id,
+                              .payload = one.request.payload,
+                              .time = one.time,
+                              .response = {.revision = revision,
+                                           .results = one.change.results,
+                                           .warnings = one.change.warnings}});
+  }
+  AddRows(candidate(), writing_, &group);
+  writing_revision_ = group.revision;
+  store_->Write(std::move(group), [this](absl::Status status) {
+    Post([this, status = std::move(status)] { OnStored(status); });
+  });
+}
+
+void ControlLoop::OnStored(const absl::Status& status) {
+  is_writing_ = false;
+  if (status.ok()) {
+    if (store_failing_.has_value()) spdlog::info("the state is durable again");
+    store_failing_.reset();
+    next_save_ = absl::InfinitePast();
+    stored_revision_ = writing_revision_;
+    while (in_flight_ > 0) {
+      --in_flight_;
+      Pending one = std::move(pending_.front());
+      pending_.pop_front();
+      Commit(std::move(one));
+    }
+    if (state_ == ServerState::kDraining) {
+      live_->CloseListeners();
+      PublishNext();
+    }
+  } else {
+    const std::string why(status.message());
+    if (!store_failing_.has_value()) {
+      spdlog::error("the state cannot be made durable, changes are refused: {}", why);
+      store_failing_ = {.code = "STORE_FAILING", .since = Now()};
+    }
+    store_failing_->detail = why;
+    next_save_ = Now() + kSaveAgain;
+    // Whatever became of these rows, the next group brings them to what is in force.
+    unsaved_.Add(std::exchange(writing_, {}));
+    unsaved_audit_.insert(unsaved_audit_.begin(), writing_audit_.begin(), writing_audit_.end());
+    has_new_leases_ = has_new_leases_ || writes_leases_;
+    FailPending(NotStored(status));
+  }
+  RunDeferred();
+  WriteNext();
+  if (on_flushed_ && !is_writing_) {
+    is_store_closed_ = true;
+    std::exchange(on_flushed_, nullptr)();
+  }
+}
+
+void ControlLoop::Fail(Pending* one, const absl::Status& status) {
+  one->openings.clear();  // closes its sockets
+  NoteRejected(one->request, status);
+  for (Waiter& waiter : one->waiters) waiter.callback(status);
+}
+
+void ControlLoop::FailPending(const absl::Status& status) {
+  in_flight_ = 0;
+  std::deque<Pending> pending = std::exchange(pending_, {});
+  for (Pending& one : pending) Fail(&one, status);
+}
+
+void ControlLoop::AddStoreInfo(Info* info) const {
+  info->has_store = store_ != nullptr;
+  info->is_store_working = !store_failing_.has_value();
+  info->stored_revision = stored_revision_;
+  info->conditions.insert(info->conditions.end(), store_conditions_.begin(),
+                          store_conditions_.end());
+  if (store_failing_.has_value()) info->conditions.push_back(*store_failing_);
+}
+
+// Refuses changes from now on, and returns when what was accepted is durable or failed.
+void ControlLoop::FlushStore() {
+  std::promise<void> flushed;
+  const bool posted = Post([&] {
+    state_ = ServerState::kDraining;
+    RunDeferred();
+    WriteNext();
+    is_store_closed_ = !is_writing_;
+    if (is_store_closed_) return flushed.set_value();
+    on_flushed_ = [&] { flushed.set_value(); };
+  });
+  if (posted) flushed.get_future().wait();
+  store_->Stop();
+}
+
+}  // namespace sidelb::control
