@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 import unittest
+import uuid
 from pathlib import Path
 
 from certificates import Authority
@@ -160,6 +161,10 @@ class Push(ExamplesTestCase):
         backends = self.api.backends("web")
         self.assertEqual(self.claimed(), {"127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:9"})
         self.assertEqual(backends["127.0.0.1:2"].effective.weight, 60)
+        audit = self.api._call(self.api._stub.ListAudit, ctl.ListAuditRequest(owner="api:push"))
+        ids = [entry.request_id for entry in audit.entries]
+        self.assertEqual([len(uuid.UUID(text).bytes) for text in ids], [16, 16])
+        self.assertNotEqual(*ids)
 
     def test_what_is_refused_is_explained_and_changes_nothing(self):
         self.push_lines("\n".join(f"127.0.0.1:{port}" for port in range(1, 7)))
