@@ -75,11 +75,31 @@ std::string ReasonOfFailedConnect(const std::string& message, const Endpoint& en
   return message;
 }
 
-absl::Status Unreachable(absl::StatusCode code, const Endpoint& endpoint, std::string_view why) {
+// What to look at, by gRPC's words. Of a handshake that the daemon refuses it only tells that the
+// connection was closed.
+std::string_view AdviceOn(const Endpoint& endpoint, const std::string& why) {
+  constexpr std::pair<std::string_view, std::string_view> kOfTcp[] = {
+      {"Socket closed",
+       "; it ended the connection: does it want TLS and a certificate of its client CA "
+       "(--cacert, --cert, --key)?"},
+      {"empty address list", "; do --cert and --key belong together?"},
+      {"wrong version number", "; it speaks no TLS, so that --cacert has no place here"},
+      {"certificate verify failed", "; is --cacert the CA that signed the daemon's certificate?"},
+      {"not in peer certificate", "; --server-name says what the daemon's certificate is for"},
+  };
+  if (endpoint.kind == Endpoint::Kind::kTcp) {
+    for (const auto& [words, advice] : kOfTcp) {
+      if (why.find(words) != std::string::npos) return advice;
+    }
+  }
+  return "; is sidelb running?";
+}
+
+absl::Status Unreachable(absl::StatusCode code, const Endpoint& endpoint, const std::string& why) {
   return MakeError(
       code, kReasonUnreachable,
       fmt::format("cannot reach the daemon at {}: {}{}", endpoint.ToString(), why,
-                  code == absl::StatusCode::kUnavailable ? "; is sidelb running?" : ""));
+                  code == absl::StatusCode::kUnavailable ? AdviceOn(endpoint, why) : ""));
 }
 
 absl::Status ConnectionLost(const Endpoint& endpoint, const std::string& message) {

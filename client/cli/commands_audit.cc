@@ -10,13 +10,6 @@
 namespace sidelb::client {
 namespace {
 
-// Cells hold no spaces: dots stand for them, so that columns can be cut apart.
-std::string Cell(std::string_view text) {
-  std::string cell = Printable(text);
-  std::replace(cell.begin(), cell.end(), ' ', '.');
-  return cell;
-}
-
 std::string ResultOf(const pb::AuditEntry& entry) {
   if (entry.code() == 0) return "ok";
   if (!entry.error_reason().empty()) return entry.error_reason();
@@ -29,11 +22,11 @@ Table AuditTable(const pb::ListAuditResponse& audit) {
     table.AddRow(
         {{absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", FromProto(entry.time()), absl::UTCTimeZone())},
          {fmt::to_string(entry.revision())},
-         {Cell(entry.owner())},
-         {Cell(entry.principal())},
-         {Cell(ResultOf(entry)), entry.code() == 0 ? Tone::kGood : Tone::kBad},
-         {Cell(entry.summary())},
-         {Cell(entry.comment())}});
+         {entry.owner()},
+         {entry.principal()},
+         {ResultOf(entry), entry.code() == 0 ? Tone::kGood : Tone::kBad},
+         {entry.summary()},
+         {entry.comment()}});
   }
   return table;
 }

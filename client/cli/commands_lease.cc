@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <random>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "client/cli/commands.h"
 #include "client/cli/hold_lease.h"
+#include "client/cli/json_output.h"
 #include "client/cli/object_tables.h"
 #include "client/cli/report.h"
 #include "client/cli/values.h"
@@ -22,7 +25,7 @@ pb::RenewLeaseRequest RequestFor(const LeaseCommand& command) {
   pb::RenewLeaseRequest request;
   request.set_owner(command.owner);
   request.set_holder(command.holder);
-  *request.mutable_ttl() = ToProto(command.ttl.value_or(kDefaultTtl));
+  if (command.ttl) *request.mutable_ttl() = ToProto(*command.ttl);
   if (command.grace) *request.mutable_grace() = ToProto(*command.grace);
   request.set_on_expiry(command.on_expiry);
   request.set_take_over(command.takes_over);
@@ -42,13 +45,30 @@ ExitCode Fail(const Invocation& invocation, const absl::Status& status) {
   return exit_code;
 }
 
+// A line for each lease, or one object whose member `leases` has them.
+void PrintJson(const Invocation& invocation,
+               const google::protobuf::RepeatedPtrField<pb::Lease>& leases) {
+  std::ostream& out = invocation.streams.out;
+  if (invocation.arguments.global.output == Output::kJsonLines) {
+    for (const pb::Lease& lease : leases) PrintMessage(invocation, lease);
+    return;
+  }
+  out << "{\n \"leases\": [";
+  std::string_view separator = "\n";
+  for (const pb::Lease& lease : leases) {
+    std::string json = ToJson(lease, JsonLayout::kIndented, JsonFields::kAll);
+    absl::StripTrailingAsciiWhitespace(&json);
+    out << separator << "  " << absl::StrReplaceAll(json, {{"\n", "\n  "}});
+    separator = ",\n";
+  }
+  out << (leases.empty() ? "]\n}\n" : "\n ]\n}\n");
+}
+
 ExitCode List(const Invocation& invocation) {
   const auto info = invocation.calls.get_info();
   if (!info.ok()) return Fail(invocation, info.status());
   if (invocation.is_json()) {
-    pb::GetInfoResponse only;
-    *only.mutable_leases() = info->leases();
-    PrintMessage(invocation, only);
+    PrintJson(invocation, info->leases());
     return ExitCode::kOk;
   }
   const absl::Time now = absl::Now();
@@ -77,7 +97,13 @@ ExitCode List(const Invocation& invocation) {
 }
 
 ExitCode Renew(const Invocation& invocation, const LeaseCommand& command) {
-  const auto response = invocation.calls.renew_lease(RequestFor(command));
+  pb::RenewLeaseRequest request = RequestFor(command);
+  auto response = invocation.calls.renew_lease(request);
+  // A lease that exists keeps its ttl; a new one needs one.
+  if (!command.ttl && GetErrorDetails(response.status()).reason == "TTL_RANGE") {
+    *request.mutable_ttl() = ToProto(kDefaultTtl);
+    response = invocation.calls.renew_lease(request);
+  }
   if (!response.ok()) return Fail(invocation, response.status());
   if (invocation.is_json()) {
     PrintMessage(invocation, *response);
@@ -126,8 +152,10 @@ std::string MakeHolder() {
 
 ExitCode Hold(const Invocation& invocation, LeaseCommand command) {
   if (command.holder.empty()) command.holder = MakeHolder();
+  command.ttl = command.ttl.value_or(kDefaultTtl);
   pb::RenewLeaseRequest request = RequestFor(command);
   bool is_lost = false;
+  bool was_held = false;
   HeldLease held;
   held.words = command.words;
   held.variables = {"SIDELB_OWNER=" + command.owner, "SIDELB_HOLDER=" + command.holder};
@@ -137,6 +165,7 @@ ExitCode Hold(const Invocation& invocation, LeaseCommand command) {
     if (is_lost)
       PrintNotice(invocation.streams, fmt::format("lease/{}: renewed again", command.owner));
     is_lost = false;
+    was_held = true;
     request.set_take_over(false);  // once is a wish, again would fence whoever took over from here
     return FromProto(response->renew_after());
   };
@@ -149,7 +178,10 @@ ExitCode Hold(const Invocation& invocation, LeaseCommand command) {
   const HoldEnd end = HoldLease(held);
   const bool is_superseded = absl::IsAborted(end.status);
   if (!end.status.ok()) {
-    const ExitCode exit_code = Fail(invocation, end.status);
+    // No hint to whoever was fenced: to take the lease back would only fence the other one.
+    const ExitCode exit_code =
+        was_held ? PrintError(end.status, invocation.arguments.global.output, invocation.streams)
+                 : Fail(invocation, end.status);
     if (end.exit_code == 0 || is_superseded) return exit_code;
   }
   if (!command.is_kept) {

@@ -24,7 +24,7 @@ ExitCode RunCommand(const Invocation& invocation, const ShutdownCommand& command
     const absl::Time end = absl::FromUnixSeconds(response->deadline().seconds());
     invocation.streams.out << fmt::format(
         "daemon draining ({} sessions, until {})\n", response->active_connections(),
-        absl::FormatTime("%Y-%m-%d %H:%M:%S", end, absl::LocalTimeZone()));
+        absl::FormatTime("%Y-%m-%d %H:%M:%SZ", end, absl::UTCTimeZone()));
   }
   return ExitCode::kOk;
 }

@@ -24,7 +24,8 @@ void AddHolder(CLI::App* app, const std::shared_ptr<LeaseCommand>& command,
 }
 
 void AddTerms(CLI::App* app, const std::shared_ptr<LeaseCommand>& command) {
-  AddParsed(app, "--ttl", "DURATION", "How long it lasts without a renewal: 5s to 24h, 30s",
+  AddParsed(app, "--ttl", "DURATION",
+            "How long it lasts without a renewal: 5s to 24h; renew keeps it, a new one has 30s",
             ParseDuration, StoreTo(&command->ttl));
   AddParsed(app, "--grace", "DURATION", "How long after that nothing is done yet, as --ttl",
             ParseDuration, StoreTo(&command->grace));
@@ -55,7 +56,7 @@ void Finish(CLI::App* app, LeaseCommand::Verb verb, const std::string& name,
 
 void AddLeaseVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
   CLI::App* lease = AddVerb(
-      root, help, "lease", "Owners that promise to renew: list, renew, hold",
+      root, help, "lease", "Owners that promise to renew: list, renew, hold, release",
       "lease ls\n"
       "       sidelb-cli lease hold OWNER [OPTIONS] -- COMMAND...\n"
       "       sidelb-cli lease renew OWNER --holder HOLDER [OPTIONS]\n"

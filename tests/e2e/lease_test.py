@@ -1,5 +1,6 @@
 """Leases with the real daemon: a holder that dies, what happens to its claims, fencing."""
 
+import json
 import os
 import signal
 import sys
@@ -104,6 +105,48 @@ class Lease(TestCase):
                         "sh", "-c", 'test "$SIDELB_OWNER/$SIDELB_HOLDER" = api:app/h')
         self.assertEqual(kept.wait(), 0)
         self.assertEqual([lease.holder for lease in self.api.info().leases], ["h"])
+
+    def test_a_hold_that_is_superseded_ends_its_command_and_does_not_ask_to_fight(self):
+        hold = self.cli("lease", "hold", "api:app", "--ttl", "5s", "--", sys.executable, "-c",
+                        "import signal; print('up', flush=True); signal.pause()")
+        hold.wait_line("up")
+        self.renew(lease_of("api:app", "other", take_over=True))
+
+        self.assertEqual(hold.wait(), 4)
+        self.assertIn("SESSION_SUPERSEDED", hold.text())
+        self.assertNotIn("hint", hold.text())
+        self.assertEqual([lease.holder for lease in self.api.info().leases], ["other"])
+        late = self.cli("lease", "hold", "api:app", "--", "true")
+        self.assertEqual(late.wait(), 4)
+        self.assertIn("hint: --take-over", late.text())
+
+    def test_renew_keeps_the_ttl_and_gives_a_new_lease_one(self):
+        def ttl_after(*words):
+            self.assertEqual(self.cli("lease", "renew", "api:app", "--holder", "h", *words).wait(),
+                             0)
+            return self.api.info().leases[0].ttl.seconds
+        self.assertEqual(ttl_after(), 30)
+        self.assertEqual(ttl_after("--ttl", "10s"), 10)
+        self.assertEqual(ttl_after(), 10)
+
+    def test_ls_prints_leases_and_nothing_else_as_json(self):
+        def listed(layout):
+            program = self.cli("lease", "ls", "-o", layout)
+            self.assertEqual(program.wait(), 0)
+            return program.text("stdout")
+        self.assertEqual(json.loads(listed("json")), {"leases": []})
+        self.assertEqual(listed("jsonl"), "")
+
+        for owner in ("api:app", "api:kept"):
+            self.renew(lease_of(owner, "h"))
+
+        leases = json.loads(listed("json"))
+        self.assertEqual(list(leases), ["leases"])
+        self.assertEqual([(lease["owner"], lease["claims"], lease["expired"])
+                          for lease in leases["leases"]],
+                         [("api:app", 2, False), ("api:kept", 0, False)])
+        self.assertEqual([json.loads(line)["owner"] for line in listed("jsonl").splitlines()],
+                         ["api:app", "api:kept"])
 
 
 if __name__ == "__main__":

@@ -153,6 +153,29 @@ class Tls(TlsTestCase):
         self.assertEqual(code, 2, err)
         self.assertIn("--cacert", err)
 
+    def test_the_cli_says_what_of_tls_to_look_at(self):
+        daemon = self.start_tls()
+        certificate, key = self.authority.sign("ops", "DNS:ops.example")
+        _, other_key = self.authority.sign("other", "DNS:ops.example")
+        foreign = Authority(self.folder, "foreign")
+        ca, pair = ("--cacert", self.authority.ca), ("--cert", certificate, "--key", key)
+
+        for flags, words in [((), "TLS and a certificate"), (ca, "TLS and a certificate"),
+                             (("--cacert", foreign.ca, *pair), "is --cacert the CA"),
+                             ((*ca, "--cert", certificate, "--key", other_key),
+                              "belong together"),
+                             ((*ca, *pair, "--server-name", "else.example"), "--server-name")]:
+            with self.subTest(words, flags=flags):
+                code, _, err = self.cli(daemon, *flags, "info")
+                self.assertEqual(code, 6, err)
+                self.assertIn(words, err)
+                self.assertNotIn("is sidelb running?", err)
+        plain = self.start_sidelb(control="127.0.0.1:0")
+        plain.endpoint = plain.wait_line(r"control endpoint: (\S+)$", "stderr").group(1)
+        code, _, err = self.cli(plain, *ca, "info")
+        self.assertEqual(code, 6, err)
+        self.assertIn("speaks no TLS", err)
+
 
 class Roles(TlsTestCase):
 
