@@ -47,7 +47,8 @@ struct ListenerChange {
   // With settings: takes over the sockets of this other listener, which goes. 0 = none.
   ListenerId takes_over = 0;
   // Without settings: one of UDP, whose sessions answer through its socket, stays until they are
-  // quiet (ShardListener::Linger()). For a stop: the address is not free before the last shard ends.
+  // quiet (ShardListener::Linger()). For a stop: the address is not free before the last shard
+  // ends.
   bool lingers = false;
 };
 
