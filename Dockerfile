@@ -22,7 +22,7 @@ FROM debian:bookworm-slim AS runtime
 # original told its status.
 RUN groupadd --gid 10001 sidelb \
   && useradd --uid 10001 --gid sidelb --no-create-home --home-dir / --shell /usr/sbin/nologin sidelb \
-  && install -d -o sidelb -g sidelb /run/sidelb \
+  && install -d -o sidelb -g sidelb /run/sidelb /var/lib/sidelb \
   && ln -s sidelb/status.sock /run/sidelb.sock \
   && rm -f /var/log/lastlog /var/log/faillog /etc/*-
 COPY --from=build /out/ /usr/local/
