@@ -196,20 +196,25 @@ void ControlLoop::Apply(ApplyRequest request, Controller::ApplyCallback callback
 }
 
 bool ControlLoop::TryApply(ApplyRequest& request, Controller::ApplyCallback& callback) {
-  const auto refuse = [&](const absl::Status& status) {
+  // The status goes to the caller whole: its thread is the last to hold it.
+  const auto refuse = [&](absl::Status status) {
     if (!request.validate_only && !request.is_provider) NoteRejected(request, status);
-    callback(status);
+    callback(std::move(status));
     return true;
   };
   if (state_ == ServerState::kDraining) return refuse(Stopping());
-  if (auto status = ValidateRequestId(request.request_id); !status.ok()) return refuse(status);
+  if (auto status = ValidateRequestId(request.request_id); !status.ok()) {
+    return refuse(std::move(status));
+  }
   const absl::Time now = Now();
-  if (auto status = HoldLease(request, now); !status.ok()) return refuse(status);
+  if (auto status = HoldLease(request, now); !status.ok()) {
+    return refuse(std::move(status));
+  }
   if (AnswerRepeat(request, callback)) return true;
   // A provider does not wait for the disk; what does is made anew on top of its change.
   const DesiredState& base = request.is_provider ? desired_ : candidate();
   absl::StatusOr<Change> change = ApplyBatch(base, request, now);
-  if (!change.ok()) return refuse(change.status());
+  if (!change.ok()) return refuse(std::move(change).status());
   // Sockets are bound for one change after the other.
   if (!change->listeners.empty() && HasPendingListeners()) return false;
   if (live_->MustWaitToBind(*change)) return false;  // PublishNext() is under way
@@ -217,11 +222,11 @@ bool ControlLoop::TryApply(ApplyRequest& request, Controller::ApplyCallback& cal
   const bool is_guarded = !request.is_provider && !request.allow_mass_removal;
   if (auto status = is_guarded ? guard_.Check(request.owner, losses, now) : absl::OkStatus();
       !status.ok()) {
-    return refuse(status);
+    return refuse(std::move(status));
   }
   change->impacts = ToImpacts(losses);
   absl::StatusOr<LiveState::Openings> openings = live_->Bind(*change);
-  if (!openings.ok()) return refuse(openings.status());
+  if (!openings.ok()) return refuse(std::move(openings).status());
   if (request.validate_only) {
     callback(ApplyResponse{.revision = desired_.revision,
                            .results = std::move(change->results),

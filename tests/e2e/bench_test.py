@@ -64,6 +64,7 @@ class Measure(unittest.TestCase):
         self.assertEqual([row["failed"] for row in rows], [0, 0, 0])
         self.assertGreater(rows[2]["connections_per_second"], 0)
 
+    @unittest.skipUnless((BIN / "sidelb-control-load").exists(), "built without SIDELB_BENCH")
     def test_a_small_pool_is_measured(self):
         report = self.measure("scale", "--backends", "1000", "--seconds", "0.1", "--watches", "2",
                               "--deaf-seconds", "1", "--apply-seconds", "0.2", "--watchers", "60")
