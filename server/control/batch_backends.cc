@@ -203,6 +203,10 @@ void Batch::DropClaims(const std::string& pool, const Address& address,
   const BackendObject* old = next_.FindBackend(pool, address);
   if (old == nullptr) {
     change_.leaving.emplace(pool, address);  // its sessions may still drain
+    if (forget != Forget::kNothing && next_.FindPool(pool)->absent.contains(address)) {
+      next_.MutablePool(pool).absent.erase(address);
+      TouchPool(pool);
+    }
     return;
   }
   BackendObject object = *old;

@@ -42,6 +42,7 @@ absl::Time NextExpiry(const DesiredState& state) {
       if (!backend->override.has_value()) continue;
       next = std::min(next, backend->override->expire_time.value_or(next));
     }
+    for (const auto& [address, absent] : pool->absent) next = std::min(next, absent.until);
   }
   return next;
 }
@@ -91,6 +92,13 @@ Change Batch::RunExpiry() {
       object.override.reset();
       Summarize(fmt::format("override of {}/{} has expired", name, address.ToString()));
       PutBackend(name, std::move(object));
+    }
+    for (const auto& [address, absent] : pool->absent) {
+      if (absent.until > now_) continue;
+      Summarize(fmt::format("override of {}/{} is forgotten: it did not come back", name,
+                            address.ToString()));
+      next_.MutablePool(name).absent.erase(address);
+      TouchPool(name);
     }
   }
   Finish();

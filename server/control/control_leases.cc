@@ -117,6 +117,13 @@ void ControlLoop::NoteExpiries(const Change& change) {
     if (backend == nullptr || !backend->override.has_value()) continue;
     next_expiry_ = std::min(*next_expiry_, backend->override->expire_time.value_or(*next_expiry_));
   }
+  for (const std::string& name : change.pools) {
+    const DesiredPool* pool = change.next.FindPool(name);
+    if (pool == nullptr) continue;
+    for (const auto& [address, absent] : pool->absent) {
+      next_expiry_ = std::min(*next_expiry_, absent.until);
+    }
+  }
 }
 
 // Takes over what no batch asked for. Whoever called publishes and records events.

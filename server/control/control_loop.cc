@@ -206,11 +206,11 @@ bool ControlLoop::TryApply(ApplyRequest& request, Controller::ApplyCallback& cal
   if (auto status = ValidateRequestId(request.request_id); !status.ok()) {
     return refuse(std::move(status));
   }
+  if (AnswerRepeat(request, callback)) return true;
   const absl::Time now = Now();
   if (auto status = HoldLease(request, now); !status.ok()) {
     return refuse(std::move(status));
   }
-  if (AnswerRepeat(request, callback)) return true;
   // A provider does not wait for the disk; what does is made anew on top of its change.
   const DesiredState& base = request.is_provider ? desired_ : candidate();
   absl::StatusOr<Change> change = ApplyBatch(base, request, now);
@@ -520,7 +520,8 @@ void ControlLoop::ReportDrains(const LiveState::DrainEvents& events) const {
 
 void ControlLoop::CheckDraining(absl::Time now) {
   const uint64_t left = data_plane_->active_sessions();
-  const bool is_closed = !is_publishing_ && !live_->has_pending();
+  // What the store is writing is answered before the end.
+  const bool is_closed = !is_publishing_ && !live_->has_pending() && pending_.empty();
   for (auto it = drains_.begin(); it != drains_.end();) {
     if ((left == 0 && is_closed) || now >= it->deadline) {
       it->callback(left);

@@ -31,6 +31,35 @@ absl::Status NotStored(const absl::Status& status) {
                    {.reason = "STORE_UNAVAILABLE"});
 }
 
+// At most `most` bytes of `text`, whole characters, and what is no UTF-8 as '?': a store and the
+// API take nothing else for text.
+std::string CleanText(std::string_view text, size_t most) {
+  std::string clean;
+  for (size_t i = 0; i < text.size();) {
+    const auto first = static_cast<unsigned char>(text[i]);
+    const size_t size = first < 0x80                    ? 1
+                        : first >= 0xC2 && first < 0xE0 ? 2
+                        : first >= 0xE0 && first < 0xF0 ? 3
+                        : first >= 0xF0 && first < 0xF5 ? 4
+                                                        : 0;
+    const std::string_view rest = size == 0 ? "" : text.substr(i + 1, size - 1);
+    bool is_good = size > 0 && rest.size() == size - 1;
+    for (const char c : rest) is_good = is_good && (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+    if (is_good && size == 3) {  // neither too long nor a surrogate
+      const auto second = static_cast<unsigned char>(rest[0]);
+      is_good = !(first == 0xE0 && second < 0xA0) && !(first == 0xED && second >= 0xA0);
+    } else if (is_good && size == 4) {
+      const auto second = static_cast<unsigned char>(rest[0]);
+      is_good = !(first == 0xF0 && second < 0x90) && !(first == 0xF4 && second >= 0x90);
+    }
+    const std::string_view next = is_good ? text.substr(i, size) : "?";
+    if (clean.size() + next.size() > most) break;
+    clean += next;
+    i += is_good ? size : 1;
+  }
+  return clean;
+}
+
 void LogAudit(const AuditEntry& entry) {
   static const std::string name = "audit";
   if (const auto logger = spdlog::get(name)) {
@@ -75,7 +104,7 @@ void ControlLoop::RetryListeners(absl::Time now) {
 }
 
 absl::Time ControlLoop::NextStoreTick() const {
-  const bool saves = store_ && !is_writing_ && has_unsaved();
+  const bool saves = store_ && !is_store_closed_ && !is_writing_ && has_unsaved();
   const absl::Time retry =
       state_ == ServerState::kDraining ? absl::InfiniteFuture() : next_listener_retry_;
   return saves ? std::min(next_save_, retry) : retry;
@@ -126,8 +155,8 @@ AuditEntry ControlLoop::EntryOf(const Pending& one) const {
   return {.number = one.audit_number,
           .revision = one.change.has_changed ? one.change.next.revision : desired_.revision,
           .time = one.time,
-          .principal = request.caller.principal,
-          .peer = request.caller.peer,
+          .principal = CleanText(request.caller.principal, kMaxText),
+          .peer = CleanText(request.caller.peer, kMaxText),
           .owner = request.owner,
           .request_id = request.request_id,
           .summary = one.change.has_changed ? fmt::format("{}", fmt::join(one.change.summary, "; "))
@@ -140,16 +169,19 @@ void ControlLoop::NoteRejected(const ApplyRequest& request, const absl::Status& 
   AuditEntry entry{.number = audit_.TakeNumber(),
                    .revision = desired_.revision,
                    .time = Now(),
-                   .principal = request.caller.principal,
-                   .peer = request.caller.peer,
-                   .owner = request.owner.substr(0, kMaxText),
-                   .request_id = request.request_id.substr(0, kMaxAsked),
-                   .summary = std::string(status.message().substr(0, kMaxAsked)),
-                   .comment = request.comment.substr(0, kMaxText),
+                   .principal = CleanText(request.caller.principal, kMaxText),
+                   .peer = CleanText(request.caller.peer, kMaxText),
+                   .owner = CleanText(request.owner, kMaxText),
+                   .request_id = CleanText(request.request_id, kMaxAsked),
+                   .summary = CleanText(std::string(status.message()), kMaxAsked),
+                   .comment = CleanText(request.comment, kMaxText),
                    .code = static_cast<int>(status.code()),
                    .error_reason = details.has_value() ? details->reason : ""};
   LogAudit(entry);
   if (store_) unsaved_audit_.push_back(entry);
+  if (unsaved_audit_.size() > 2 * AuditLog::kMaxKept) {  // while the disk hangs
+    unsaved_audit_.erase(unsaved_audit_.begin(), unsaved_audit_.end() - AuditLog::kMaxKept);
+  }
   audit_.Add(std::move(entry));
   WriteNext();
 }
@@ -211,6 +243,7 @@ void ControlLoop::RemakePending() {
       failed.emplace_back(std::move(one), change.status());
       continue;
     }
+    change->impacts = ToImpacts(ReadLosses(candidate(), *change, *live_));
     one.change = *std::move(change);
     one.was_remade = is_in_flight;
     if (is_in_flight) ++in_flight_;
@@ -253,7 +286,8 @@ void ControlLoop::WriteNext() {
                               .time = one.time,
                               .response = {.revision = revision,
                                            .results = one.change.results,
-                                           .warnings = one.change.warnings}});
+                                           .warnings = one.change.warnings,
+                                           .impacts = one.change.impacts}});
   }
   AddRows(candidate(), writing_, &group);
   writing_revision_ = group.revision;

@@ -237,7 +237,11 @@ void LiveState::CommitListener(const std::string& name, const ListenerObject* wa
   live.bound_address = Address();
   live.error.clear();
   if (wanted == nullptr) {
-    retired_.push_back({.load = std::move(live.load)});
+    if (live.lingers) {
+      lingering_loads_.push_back(std::move(live.load));
+    } else {
+      retired_.push_back({.load = std::move(live.load)});
+    }
     listeners_.erase(name);
   }
 }
@@ -246,7 +250,7 @@ void LiveState::CloseListeners() {
   for (auto& [name, listener] : listeners_) {
     if (!HasSockets(listener)) continue;
     CloseSockets(std::exchange(listener.id, 0), listener.bound_address);
-    listener_changes_.back().lingers = true;
+    listener_changes_.back().lingers = listener.lingers = true;
     listener.bound_address = Address();
   }
 }

@@ -80,6 +80,7 @@ struct LiveListener {
   std::string error;
   absl::Time error_time;
   std::unique_ptr<ListenerLoad> load;
+  bool lingers = false;  // its sockets close by themselves, and use `load` until then
 };
 
 // What may look different from outside since it was taken last. A name may stand for nothing that
@@ -237,6 +238,7 @@ class LiveState {
     uint64_t seq = 0;  // of the publication that closed it; 0 = none yet
   };
   std::vector<Retired> retired_;
+  std::vector<std::unique_ptr<ListenerLoad>> lingering_loads_;  // until the end of the shards
   // Sockets that shards still have to close.
   struct Closing {
     Address bound_address;

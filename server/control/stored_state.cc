@@ -120,8 +120,11 @@ Change RestoreChange(const StoredState& stored, absl::Time now) {
     if (next.FindPool(row->pool) == nullptr) continue;
     DesiredPool& pool = next.MutablePool(row->pool);
     if (row->claims.empty()) {
+      const absl::Time ends = row->override.has_value()
+                                  ? row->override->expire_time.value_or(absl::InfiniteFuture())
+                                  : now;
       pool.absent[row->address] = {.override = row->override.value_or(Override{}),
-                                   .until = now + kKeepAbsentOverrides,
+                                   .until = std::min(now + kKeepAbsentOverrides, ends),
                                    .revision = row->revision};
       continue;
     }

@@ -75,14 +75,16 @@ void ControlService::Stop(absl::Duration grace) {
   calls_.FinishAll(ToGrpcStatus(DrainingError()));
 }
 
-// Who calls, whatever it may do.
-control::Caller ControlService::Identify(const grpc::CallbackServerContext& context) const {
-  if (surroundings_.access != nullptr) {
-    if (auto caller = surroundings_.access->CallerOf(context); caller.ok()) {
-      return *std::move(caller);
-    }
+// Who calls, whatever it may do; nullopt for who may do nothing.
+std::optional<control::Caller> ControlService::Identify(
+    const grpc::CallbackServerContext& context) const {
+  if (surroundings_.access == nullptr) {
+    return control::Caller{.principal = std::string(kAnonymous),
+                           .peer = PeerText(context.peer(), "")};
   }
-  return {.principal = std::string(kAnonymous), .peer = PeerText(context.peer(), "")};
+  auto caller = surroundings_.access->CallerOf(context);
+  if (!caller.ok()) return std::nullopt;
+  return *std::move(caller);
 }
 
 template <typename Authorization>
@@ -110,11 +112,12 @@ grpc::ServerUnaryReactor* ControlService::Apply(grpc::CallbackServerContext* con
   if (call->is_claimed()) return call.get();  // stopping
   pages_.Expire(SteadyNow());
   const auto refuse = [&](const absl::Status& status) {
-    if (!request->validate_only()) {
+    const auto known = Identify(*context);  // strangers are counted, and cannot fill the audit
+    if (!request->validate_only() && known.has_value()) {
       controller_->NoteRejected({.owner = OwnerOf(request->owner()),
                                  .comment = request->comment(),
                                  .request_id = request->request_id(),
-                                 .caller = Identify(*context)},
+                                 .caller = *known},
                                 status);
     }
     if (call->Claim()) call->Finish(ToGrpcStatus(status));

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -92,7 +93,7 @@ class ControlService final : public ControlServiceBase {
   absl::StatusOr<pb::GetStateResponse> NextPage(const pb::GetStateRequest& request,
                                                 const std::string& selection, size_t page_size);
 
-  control::Caller Identify(const grpc::CallbackServerContext& context) const;
+  std::optional<control::Caller> Identify(const grpc::CallbackServerContext& context) const;
   // Who calls, if `authorize`, which gets the Caller, does not refuse.
   template <typename Authorization>
   absl::StatusOr<control::Caller> Admit(const grpc::CallbackServerContext& context,

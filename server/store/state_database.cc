@@ -6,6 +6,7 @@
 #include <functional>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "fmt/format.h"
 #include "server/store/codec.h"
 
@@ -228,6 +229,15 @@ absl::StatusOr<control::StoredState> StateDatabase::Load() {
     }
     sqlite3_finalize(statement);
   };
+  // What is no configuration condemns nothing else.
+  const auto skip = [&state](const absl::Status& why) {
+    if (state.conditions.empty()) {
+      state.conditions.push_back({.code = "STORE_ROWS_SKIPPED",
+                                  .detail = std::string(why.message()),
+                                  .since = absl::Now()});
+    }
+    return absl::OkStatus();
+  };
   each("SELECT value FROM meta WHERE key = 'revision'", [&](const Row& row) {
     state.revision = row.GetNumber(0);
     return absl::OkStatus();
@@ -250,7 +260,7 @@ absl::StatusOr<control::StoredState> StateDatabase::Load() {
   each("SELECT number, id, payload, time, response FROM requests ORDER BY number",
        [&](const Row& row) {
          auto response = DecodeResponse(row.GetBytes(4));
-         if (!response.ok()) return response.status();
+         if (!response.ok()) return skip(response.status());
          state.requests.push_back(
              {.number = row.GetNumber(0),
               .id = row.GetBytes(1),
@@ -266,7 +276,7 @@ absl::StatusOr<control::StoredState> StateDatabase::Load() {
   });
   each("SELECT number, entry FROM audit ORDER BY number", [&](const Row& row) {
     auto entry = DecodeAudit(row.GetBytes(1));
-    if (!entry.ok()) return entry.status();
+    if (!entry.ok()) return skip(entry.status());
     entry->number = row.GetNumber(0);
     state.audit.push_back(*std::move(entry));
     return absl::OkStatus();

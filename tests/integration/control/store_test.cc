@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <optional>
 
@@ -91,6 +92,22 @@ TEST_F(StoreTest, NothingShowsBeforeItIsDurable) {
   EXPECT_EQ(answer.get()->revision, before + 1);
   EXPECT_THAT(sync_.Read()->pools, SizeIs(1));
   EXPECT_EQ(sync_.GetInfo().stored_revision, before + 1);
+}
+
+TEST_F(StoreTest, WhatIsCutForTheAuditStaysText) {
+  store_->AnswerAtOnce();
+  ApplyRequest request = Ops({Pool("web")});
+  for (int i = 0; i < 200; ++i)
+    request.comment += "\u8ca0";  // 3 bytes each, refused for its length
+  request.caller.principal = "cn:\xff\xc3";
+  EXPECT_FALSE(sync_.Apply(request).ok());
+  std::promise<AuditPage> promise;
+  sync_.controller().ListAudit({},
+                               [&](absl::StatusOr<AuditPage> page) { promise.set_value(*page); });
+  const AuditPage page = promise.get_future().get();
+  ASSERT_THAT(page.entries, SizeIs(1));
+  EXPECT_EQ(page.entries[0].comment.size(), 255u);  // 85 whole characters
+  EXPECT_EQ(page.entries[0].principal, "cn:??");
 }
 
 TEST_F(StoreTest, WhatComesMeanwhileIsTheNextGroupOnTopOfIt) {

@@ -76,7 +76,7 @@ class Naive {
       return claim.pool == pool && claim.address == address &&
              (owner.empty() || claim.owner == owner);
     });
-    if (!existed || Exists(pool, address)) return;
+    if (Exists(pool, address) || (!existed && keeps_override)) return;
     for (NaiveOverride& one : overrides_) {
       if (one.pool != pool || one.address != address) continue;
       one.kept_until =
