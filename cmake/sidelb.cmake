@@ -15,6 +15,14 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 sees overlaps in `"text" + std::string` that are none (GCC bug 105651).
   list(APPEND SIDELB_WARNINGS -Wno-restrict)
 endif()
+if(CMAKE_UNITY_BUILD)
+  # Several units as one: a name of one may hide that of another, and what is a unit's own looks
+  # like a header's.
+  list(APPEND SIDELB_WARNINGS -Wno-shadow)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    list(APPEND SIDELB_WARNINGS -Wno-subobject-linkage)
+  endif()
+endif()
 if(SIDELB_WERROR)
   list(APPEND SIDELB_WARNINGS -Werror)
 endif()
@@ -38,6 +46,19 @@ elseif(SIDELB_SANITIZE STREQUAL "fuzzer")
 elseif(SIDELB_SANITIZE)
   message(FATAL_ERROR
     "SIDELB_SANITIZE is '${SIDELB_SANITIZE}'; allowed: empty, address, thread, fuzzer")
+endif()
+
+# Relative relocations as bitmaps: 24 bytes each otherwise, which the start reads and which stay
+# resident (docs/decisions/0017-memory-at-rest.md). Needs binutils 2.38, and glibc 2.36 to run.
+set(SIDELB_LINK_FLAGS "")
+if(NOT SIDELB_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
+  include(CheckCXXSourceRuns)
+  set(CMAKE_REQUIRED_LINK_OPTIONS -Wl,-z,pack-relative-relocs)
+  check_cxx_source_runs("int main() { return 0; }" SIDELB_HAS_PACKED_RELOCATIONS)
+  if(SIDELB_HAS_PACKED_RELOCATIONS)
+    set(SIDELB_LINK_FLAGS ${CMAKE_REQUIRED_LINK_OPTIONS})
+  endif()
+  unset(CMAKE_REQUIRED_LINK_OPTIONS)
 endif()
 
 # sidelb_flags(TARGET): warnings, sanitizers and the include root.
@@ -76,6 +97,7 @@ function(sidelb_executable name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LINK})
+  target_link_options(${name} PRIVATE ${SIDELB_LINK_FLAGS})
   sidelb_flags(${name})
 endfunction()
 

@@ -88,6 +88,8 @@ class DataPlane {
     // UDP sessions of the whole process; 0 = a quarter of RLIMIT_NOFILE, at most the local ports
     // less 4 096.
     uint64_t max_udp_sessions = 0;
+    // How long a shard asks for events before it sleeps (docs/decisions/0018-busy-polling.md).
+    std::chrono::microseconds busy_poll{0};
     boost::asio::any_io_executor control;  // where callbacks run; it must outlive the data plane
     // Every shard uses `seq`, or something newer. Called in order, once per publication.
     std::function<void(uint64_t seq, uint64_t revision, std::vector<ListenError>)> on_applied;

@@ -45,7 +45,7 @@ Probe* Probe::Start(EventLoop& loop, const Address& address,
   const bool is_udp = probe->settings_->kind == ProbeKind::kUdp;
   probe->is_connected_ = is_udp;
   int error = is_udp ? OpenUdpUpstream(address, &probe->fd_) : OpenUpstream(address, &probe->fd_);
-  if (error == 0) error = loop.poller().Add(probe->fd_.get(), probe, 0);
+  if (error == 0) error = loop.poller().Add(probe->fd_.get(), probe, 0, kWatchReadsAndWrites);
   if (error != 0) {
     probe->failed_at_start_ = error;
     loop.poller().Continue(probe);

@@ -1,9 +1,6 @@
 #include "dataplane/net/poller.h"
 
 #include <cerrno>
-#include <utility>
-
-#include <boost/asio/post.hpp>
 
 #include "dataplane/base/status.h"
 
@@ -14,91 +11,76 @@ constexpr uintptr_t kTagMask = 3;
 
 }  // namespace
 
-Poller::Poller(boost::asio::io_context& io, std::function<void()> before_batch,
-               std::function<void()> after_batch)
-    : io_(io),
-      before_batch_(std::move(before_batch)),
-      after_batch_(std::move(after_batch)),
-      set_(io) {}
-
 Poller::~Poller() { Stop(); }
 
 absl::Status Poller::Start() {
   const int fd = epoll_create1(EPOLL_CLOEXEC);
   if (fd < 0) return ErrnoToStatus(errno, "cannot create an epoll set");
-  set_.assign(fd);
-  Wait();
+  set_.Reset(fd);
   return absl::OkStatus();
 }
 
 void Poller::Stop() {
-  is_stopped_ = true;
-  boost::system::error_code ignored;
-  set_.close(ignored);
+  set_.Reset();
   EmptyGraveyard();
 }
 
-int Poller::Add(int fd, PollTarget* target, unsigned tag) {
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-  event.data.u64 = reinterpret_cast<uintptr_t>(target) | tag;
-  return epoll_ctl(set_.native_handle(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+int Poller::Add(int fd, PollTarget* target, unsigned tag, Watched watched) {
+  return Control(EPOLL_CTL_ADD, fd, target, tag, watched);
 }
 
-void Poller::Remove(int fd) { epoll_ctl(set_.native_handle(), EPOLL_CTL_DEL, fd, nullptr); }
+int Poller::Change(int fd, PollTarget* target, unsigned tag, Watched watched) {
+  return Control(EPOLL_CTL_MOD, fd, target, tag, watched);
+}
+
+int Poller::Control(int operation, int fd, PollTarget* target, unsigned tag, Watched watched) {
+  epoll_event event{};
+  event.events = watched;
+  event.data.u64 = reinterpret_cast<uintptr_t>(target) | tag;
+  return epoll_ctl(set_.get(), operation, fd, &event) == 0 ? 0 : errno;
+}
 
 void Poller::Continue(PollTarget* target) {
   if (target->is_buried_ || target->hook_.is_linked()) return;
   ready_.PushBack(target);
-  if (is_continuation_posted_) return;
-  is_continuation_posted_ = true;
-  boost::asio::post(io_, [this] { OnContinuation(); });
-}
-
-void Poller::OnContinuation() {
-  is_continuation_posted_ = false;
-  if (is_stopped_) return;
-  before_batch_();
-  is_in_batch_ = true;
-  // Those that are put back while this runs wait for the next turn.
-  IntrusiveList<PollTarget, &PollTarget::hook_> turn;
-  turn.TakeAll(&ready_);
-  while (PollTarget* target = turn.PopFront()) target->OnContinue();
-  is_in_batch_ = false;
-  EmptyGraveyard();
-  after_batch_();
 }
 
 void Poller::Bury(PollTarget* target) {
   if (target->is_buried_) return;
   target->is_buried_ = true;
   target->hook_.Unlink();
-  const bool is_first = graveyard_.empty();
   graveyard_.PushBack(target);
-  // Outside a batch (in a timer or a publication) nothing else would empty it.
-  if (is_first && !is_in_batch_) boost::asio::post(io_, [this] { EmptyGraveyard(); });
 }
 
-void Poller::Wait() {
-  set_.async_wait(boost::asio::posix::descriptor_base::wait_read,
-                  [this](const boost::system::error_code& error) {
-                    if (!error && !is_stopped_) OnWake();
-                  });
+int Poller::Wait() {
+  const bool sleeps = ready_.empty() && graveyard_.empty();
+  if (sleeps && busy_poll_.count() > 0) {
+    if (const int count = WaitAwake(); count != 0) return count;
+  }
+  return epoll_wait(set_.get(), events_, kBatch, sleeps ? -1 : 0);
 }
 
-void Poller::OnWake() {
-  before_batch_();
-  is_in_batch_ = true;
-  const int count = epoll_wait(set_.native_handle(), events_, kBatch, 0);
+// 0 when nothing came in time.
+int Poller::WaitAwake() {
+  const auto end = std::chrono::steady_clock::now() + busy_poll_;
+  do {
+    if (const int count = epoll_wait(set_.get(), events_, kBatch, 0); count != 0) return count;
+  } while (std::chrono::steady_clock::now() < end);
+  return 0;
+}
+
+void Poller::Serve(int count) {
+  ++turn_;
+  // Those that are put back while this runs wait for the next turn.
+  List turn;
+  turn.TakeAll(&ready_);
   for (int i = 0; i < count; ++i) {
     const uint64_t data = events_[i].data.u64;
     auto* target = reinterpret_cast<PollTarget*>(data & ~kTagMask);
     if (!target->is_buried_) target->OnEvents(events_[i].events, data & kTagMask);
   }
-  is_in_batch_ = false;
+  while (PollTarget* target = turn.PopFront()) target->OnContinue();
   EmptyGraveyard();
-  after_batch_();
-  if (!is_stopped_) Wait();
 }
 
 void Poller::EmptyGraveyard() {

@@ -1,26 +1,23 @@
-// Poller: an edge-triggered epoll set nested in an io_context. A target registers its descriptors
-// once and is told of every change; there is no re-arming, no handler allocation and no buffer
-// while idle.
+// Poller: the epoll set of one thread. A target registers its descriptors once and is told of every
+// change; there is no re-arming, no handler allocation and no buffer while idle.
 //
-// One wake-up is: one epoll_wait of up to 256 events, the graveyard, then async_wait on the set's
-// own descriptor. Asio's EPOLL_CTL_MOD inside that call polls the set again: it is the level check
-// that makes the edge-triggered outer registration safe, so it must stay. Targets that stopped at
-// their budget before the kernel said EAGAIN stand on the ready list; while it is not empty one
-// continuation is posted, so that timers and publications get their turn in between.
+// One turn is: epoll_wait of up to 256 events, the targets on the ready list, the graveyard.
+// Targets that stopped at their budget before the kernel said EAGAIN stand on the ready list; while
+// it is not empty a turn does not sleep, so that everything else gets its turn in between.
 //
-// Thread safety: the thread that runs the io_context. Ownership: the shard owns it; a target must
-// Bury() itself instead of being deleted while events of the same batch may name it.
+// Thread safety: the thread that calls Turn(). Ownership: the event loop owns it; a target must
+// Bury() itself instead of being deleted while events of the same turn may name it.
 #pragma once
 
 #include <sys/epoll.h>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 
 #include "absl/status/status.h"
 #include "dataplane/base/intrusive_list.h"
+#include "dataplane/base/unique_fd.h"
 
 namespace sidelb {
 
@@ -39,49 +36,70 @@ class PollTarget {
   bool is_buried_ = false;
 };
 
+// What a descriptor is watched for. EPOLLHUP and EPOLLERR are always told.
+enum Watched : uint32_t {
+  // Edge-triggered: told once for each arrival, a FIN included. Whoever reads goes on until EAGAIN,
+  // a short read, or Continue().
+  kWatchReads = EPOLLIN | EPOLLRDHUP | EPOLLET,
+  // The same, and once for each time that it can be written to again.
+  kWatchReadsAndWrites = kWatchReads | EPOLLOUT,
+  // Level-triggered: told in each turn in which it can be read.
+  kWatchLevel = EPOLLIN,
+  kWatchNothing = 0,
+};
+
 class Poller {
  public:
-  // `before_batch` runs first at each wake-up (the shard reads its clock there), `after_batch` last
-  // (the shard moves its system timer there).
-  Poller(boost::asio::io_context& io, std::function<void()> before_batch,
-         std::function<void()> after_batch);
+  Poller() = default;
   ~Poller();
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
 
-  // Creates the set and begins to wait on it. RESOURCE_EXHAUSTED without descriptors.
+  // Before each sleep it asks the kernel for `time` whether there is something, without sleeping:
+  // a wake-up is spared, for a whole CPU. 0: it sleeps at once. Before Start().
+  void SetBusyPoll(std::chrono::microseconds time) { busy_poll_ = time; }
+  // Creates the set. RESOURCE_EXHAUSTED without descriptors.
   absl::Status Start();
-  // Stops waiting and frees the graveyard.
+  // Closes the set and frees the graveyard.
   void Stop();
 
-  // Registers `fd` for reading, writing and hang-up, edge-triggered; a state that holds already is
-  // reported at the next batch. `tag` is 0..3. Closing the last descriptor of the socket
-  // unregisters it. Returns 0 or errno.
-  int Add(int fd, PollTarget* target, unsigned tag);
-  void Remove(int fd);
+  // Sleeps until there are events (not at all while targets wait for their next turn), calls
+  // `before`, and serves what there is. Returns after the graveyard is empty.
+  template <typename Before>
+  void Turn(Before before) {
+    const int count = Wait();
+    before();
+    Serve(count);
+  }
+  // Counts the turns: what is watched by level and was told in two turns in a row had more to read.
+  uint64_t turn() const { return turn_; }
+
+  // Watches `fd`; a state that holds already is told in the next turn. `tag` is 0..3. Closing the
+  // last descriptor of the socket unregisters it. Returns 0 or errno.
+  int Add(int fd, PollTarget* target, unsigned tag, Watched watched);
+  // Changes what a descriptor is watched for; as with Add() a state that holds is told.
+  int Change(int fd, PollTarget* target, unsigned tag, Watched watched);
 
   // OnContinue() will be called after the others had their turn.
   void Continue(PollTarget* target);
-  // Deletes `target` after the present batch; it gets no more calls.
+  // Deletes `target` after the present turn; it gets no more calls.
   void Bury(PollTarget* target);
 
  private:
-  void Wait();
-  void OnWake();
-  void OnContinuation();
+  int Control(int operation, int fd, PollTarget* target, unsigned tag, Watched watched);
+  int Wait();
+  int WaitAwake();
+  void Serve(int count);
   void EmptyGraveyard();
 
   static constexpr int kBatch = 256;
+  using List = IntrusiveList<PollTarget, &PollTarget::hook_>;
 
-  boost::asio::io_context& io_;
-  std::function<void()> before_batch_;
-  std::function<void()> after_batch_;
-  boost::asio::posix::stream_descriptor set_;
-  IntrusiveList<PollTarget, &PollTarget::hook_> ready_;
-  IntrusiveList<PollTarget, &PollTarget::hook_> graveyard_;
-  bool is_continuation_posted_ = false;
-  bool is_in_batch_ = false;
-  bool is_stopped_ = false;
+  UniqueFd set_;
+  List ready_;
+  List graveyard_;
+  uint64_t turn_ = 0;
+  std::chrono::microseconds busy_poll_{0};
   epoll_event events_[kBatch];
 };
 

@@ -65,6 +65,8 @@ class Relay {
   uint64_t bytes_from(Side side) const { return directions_[Index(side)].bytes; }
   // Whether any byte or FIN was taken from either side since Start().
   bool has_taken_anything() const { return has_taken_anything_; }
+  // Whether that side took all that it was handed; when not, an EPOLLOUT has to come for it.
+  bool is_writable(Side side) const { return peers_[Index(side)].is_writable; }
   // Exactly one direction has passed its FIN.
   bool is_half_closed() const { return directions_[0].is_fin_sent != directions_[1].is_fin_sent; }
   // After a side broke: which one was first, and its errno (ECONNRESET, EPIPE, ETIMEDOUT, ...).

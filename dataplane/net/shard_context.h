@@ -56,7 +56,7 @@ struct ShardContext {
   }
 
   const size_t index;
-  const uint64_t& now_ms;  // of the present batch, steady clock
+  const uint64_t& now_ms;  // of the present turn, steady clock
   Poller& poller;
   TimerWheel& timers;
   RelayResources relay;

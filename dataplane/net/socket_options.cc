@@ -1,6 +1,7 @@
 #include "dataplane/net/socket_options.h"
 
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 
 #include <cerrno>
 
@@ -12,6 +13,8 @@ namespace {
 
 // How long sent data may stay unacknowledged before the connection counts as broken.
 constexpr int kUserTimeoutMs = 60'000;
+// Of a UDP listener, each way; the kernel's own limits cut it.
+constexpr int kUdpBuffer = 4 * 1024 * 1024;
 
 int SetOption(int fd, int level, int name, int value) {
   return setsockopt(fd, level, name, &value, sizeof(value));
@@ -29,8 +32,10 @@ void SetLiveness(int fd, const ListenerSettings& settings) {
 
 // The kernel tells where each datagram came to, and may queue more of them than by default.
 void SetUdpOptions(int fd, const Address& address) {
-  constexpr int kReceiveBuffer = 4 * 1024 * 1024;  // the kernel's own limit cuts it
-  SetOption(fd, SOL_SOCKET, SO_RCVBUF, kReceiveBuffer);
+  SetOption(fd, SOL_SOCKET, SO_RCVBUF, kUdpBuffer);
+  // A train counts whole until the network card has sent it.
+  SetOption(fd, SOL_SOCKET, SO_SNDBUF, kUdpBuffer);
+  SetUdpGro(fd);
   if (address.is_v6()) {
     SetOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
   } else {
@@ -94,6 +99,8 @@ int OpenUdpUpstream(const Address& address, UniqueFd* fd) {
   fd->Reset();
   return error;
 }
+
+void SetUdpGro(int fd) { SetOption(fd, IPPROTO_UDP, UDP_GRO, 1); }
 
 void SetUpstreamOptions(int fd, const ListenerSettings& settings) { SetLiveness(fd, settings); }
 

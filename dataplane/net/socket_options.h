@@ -28,6 +28,10 @@ int OpenUpstream(const Address& address, UniqueFd* fd);
 // EADDRNOTAVAIL say that no local port is free.
 int OpenUdpUpstream(const Address& address, UniqueFd* fd);
 
+// Lets a UDP socket receive what the kernel has put together as one train; without it, and where
+// the kernel has no UDP_GRO, each datagram comes alone.
+void SetUdpGro(int fd);
+
 // Keepalive and TCP_USER_TIMEOUT of an upstream socket; set late, because most sessions are short.
 void SetUpstreamOptions(int fd, const ListenerSettings& settings);
 

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -10,8 +11,9 @@
 namespace sidelb {
 namespace {
 
-constexpr int kAcceptsPerTurn = 64;
-constexpr int kClosingTurns = 4096 / kAcceptsPerTurn;  // the longest queue (SOMAXCONN)
+constexpr int kMaxAcceptsPerTurn = 64;
+constexpr int kClosingAccepts = 4096;  // the longest queue (SOMAXCONN)
+constexpr int kFullTurnsToGrow = 4;
 constexpr uint64_t kPauseMs = 100;
 
 // Whether accept(2) failed for one connection only, which is gone; the next may be fine.
@@ -44,7 +46,7 @@ TcpListener::TcpListener(ShardContext& shard, UniqueFd socket, const ListenerSet
 int TcpListener::Open() {
   if (listen(socket_.get(), SOMAXCONN) != 0) return errno;
   is_listening_ = true;
-  return shard_.poller.Add(socket_.get(), this, 0);
+  return shard_.poller.Add(socket_.get(), this, 0, kWatchLevel);
 }
 
 void TcpListener::Update(const ListenerSettings& settings, ListenerLoad* load) {
@@ -54,9 +56,8 @@ void TcpListener::Update(const ListenerSettings& settings, ListenerLoad* load) {
 
 void TcpListener::Close() {
   // Under a flood the queue never empties: what one can have queued is enough.
-  for (int turn = 0; is_listening_ && turn < kClosingTurns; ++turn) {
-    if (AcceptSome() != Turn::kMore) break;
-  }
+  int accepted = 0;
+  if (is_listening_) AcceptSome(kClosingAccepts, &accepted);
   shard_.timers.Cancel(this);
   paused_hook.Unlink();
   socket_.Reset();
@@ -68,37 +69,61 @@ void TcpListener::OnContinue() { AcceptAndPlanNext(); }
 void TcpListener::OnTimer() { AcceptAndPlanNext(); }
 void TcpListener::Resume() { shard_.poller.Continue(this); }
 
+// An accept4() that finds an empty queue costs nearly as much as one that does not, so as many are
+// made as there were connections before; what is left over is told of in the next turn.
 void TcpListener::AcceptAndPlanNext() {
   shard_.timers.Cancel(this);
   paused_hook.Unlink();
-  switch (AcceptSome()) {
+  int accepted = 0;
+  const Turn turn = AcceptSome(accepts_per_turn_, &accepted);
+  Watch(turn != Turn::kPaused);
+  switch (turn) {
     case Turn::kDrained:
+      accepts_per_turn_ = std::max(1, accepted);
+      full_turns_ = 0;
       break;
     case Turn::kPaused:
       shard_.paused.PushBack(this);
       shard_.timers.Schedule(this, shard_.now_ms + kPauseMs);
       break;
-    case Turn::kMore:
-      shard_.poller.Continue(this);
+    case Turn::kMore: {
+      const uint64_t now = shard_.poller.turn();
+      full_turns_ = now - last_full_turn_ <= 1 ? full_turns_ + 1 : 1;
+      last_full_turn_ = now;
+      if (full_turns_ < kFullTurnsToGrow) break;
+      full_turns_ = 0;
+      accepts_per_turn_ = std::min(2 * accepts_per_turn_, kMaxAcceptsPerTurn);
       break;
+    }
   }
 }
 
-TcpListener::Turn TcpListener::AcceptSome() {
-  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+// While paused, a queue that is not empty must not wake the shard.
+void TcpListener::Watch(bool is_watching) {
+  if (is_watching == is_watching_) return;
+  is_watching_ = is_watching;
+  shard_.poller.Change(socket_.get(), this, 0, is_watching ? kWatchLevel : kWatchNothing);
+}
+
+TcpListener::Turn TcpListener::AcceptSome(int limit, int* accepted) {
+  while (*accepted < limit) {
     if (!shard_.admission.TryEnter()) return Turn::kPaused;
     sockaddr_in6 peer;
     socklen_t size = sizeof(peer);
     const int fd = accept4(socket_.get(), reinterpret_cast<sockaddr*>(&peer), &size,
                            SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
+      ++*accepted;
       Begin(UniqueFd(fd), Address::FromSockaddr(reinterpret_cast<sockaddr*>(&peer), size));
       continue;
     }
     const int error = errno;
     shard_.admission.Leave();
     if (error == EAGAIN) return Turn::kDrained;
-    if (IsOfOneConnection(error)) continue;
+    if (IsOfOneConnection(error)) {
+      ++*accepted;
+      continue;
+    }
     shard_.faults.Count(error, "accepting");
     return Turn::kPaused;
   }

@@ -38,14 +38,19 @@ class TcpListener final : public PollTarget,
   enum class Turn : uint8_t { kDrained, kPaused, kMore };
 
   ~TcpListener() override = default;
-  Turn AcceptSome();
+  Turn AcceptSome(int limit, int* accepted);
   void AcceptAndPlanNext();
+  void Watch(bool is_watching);
   void Begin(UniqueFd accepted, const Address& client);
 
   ShardContext& shard_;
   UniqueFd socket_;
   LocalRef<SessionSettings> settings_;
   bool is_listening_ = false;
+  bool is_watching_ = true;
+  int accepts_per_turn_ = 1;
+  int full_turns_ = 0;  // in a row that left connections in the queue
+  uint64_t last_full_turn_ = 0;
 };
 
 }  // namespace sidelb

@@ -39,7 +39,8 @@ void TcpSession::Start(ShardContext& shard, const LocalRef<SessionSettings>& set
                        UniqueFd downstream, const Address& client) {
   auto* session = new TcpSession(shard, settings, std::move(downstream), client);
   shard.sessions.PushBack(session);
-  const int error = shard.poller.Add(session->downstream_.get(), session, kDownstreamTag);
+  const int error =
+      shard.poller.Add(session->downstream_.get(), session, kDownstreamTag, kWatchReads);
   if (error != 0) {
     shard.faults.Count(error, "watching an accepted connection");
     session->Close(CloseReason::kLocalError, true);
@@ -66,7 +67,8 @@ void TcpSession::Connect() {
     if (!PickBackend()) return Close(failure_, true);
     connect_began_us_ = NowUs();
     int error = OpenUpstream(backend_->address(), &upstream_);
-    if (error == 0) error = shard_.poller.Add(upstream_.get(), this, kUpstreamTag);
+    if (error == 0)
+      error = shard_.poller.Add(upstream_.get(), this, kUpstreamTag, kWatchReadsAndWrites);
     if (error == 0) break;
     OnConnectError(error);
     // Another backend needs a descriptor and memory just as well.
@@ -223,6 +225,7 @@ void TcpSession::Handle(Relay::Outcome outcome) {
     broken_ms_ = shard_.now_ms;
     shard_.timers.Schedule(this, broken_ms_ + DeliveryLimitMs());
   }
+  if (!WatchBlockedWrites()) return Close(CloseReason::kLocalError, true);
   switch (outcome) {
     case Relay::Outcome::kOpen:
       if (relay_.is_half_closed() && !was_half_closed_) {
@@ -241,6 +244,17 @@ void TcpSession::Handle(Relay::Outcome outcome) {
       RetryOrReset();
       break;
   }
+}
+
+// The client's socket is watched for writing only from the first time that it takes no more: most
+// never come to that, and registered for it from the start each would wake the shard once more.
+bool TcpSession::WatchBlockedWrites() {
+  if (has_watched_writes_ || relay_.is_writable(Side::kDownstream)) return true;
+  has_watched_writes_ = true;
+  const int error =
+      shard_.poller.Change(downstream_.get(), this, kDownstreamTag, kWatchReadsAndWrites);
+  if (error != 0) shard_.faults.Count(error, "watching an accepted connection");
+  return error == 0;
 }
 
 // Adds what moved since the last call to the counters.

@@ -64,6 +64,7 @@ class TcpSession final : public PollTarget,
 
   // Relaying.
   void Handle(Relay::Outcome outcome);
+  bool WatchBlockedWrites();
   void CountBytes();
   void RetryOrReset();
   void CheckTimeouts();
@@ -93,6 +94,7 @@ class TcpSession final : public PollTarget,
   CloseReason failure_ = CloseReason::kNoBackend;  // of the last attempt; then why it resets
   bool has_late_options_ = false;
   bool was_half_closed_ = false;
+  bool has_watched_writes_ = false;  // downstream
   Relay relay_;
 };
 

@@ -50,7 +50,7 @@ class TimerWheel {
   std::optional<uint64_t> NextWakeMs() const;
 
   // The earliest deadline scheduled since the last call, in milliseconds; UINT64_MAX for none.
-  // Cheap: a shard asks after each batch whether its system timer has to be moved forward.
+  // Cheap: a shard asks after each turn whether its system timer has to be moved forward.
   uint64_t TakeEarliestNewMs() { return std::exchange(earliest_new_ms_, UINT64_MAX); }
 
  private:

@@ -16,6 +16,12 @@ constexpr int kBatchesPerTurn = 8;
 constexpr int kClosingBatches = 256;
 constexpr uint64_t kLingerMs = 100;  // between two looks
 
+UdpKey KeyOf(const RawPeer& peer, const LocalAddress& local) {
+  return {
+      .client = Address::FromSockaddr(reinterpret_cast<const sockaddr*>(&peer.address), peer.size),
+      .local = local};
+}
+
 }  // namespace
 
 UdpListener::UdpListener(ShardContext& shard, UniqueFd socket, const ListenerSettings& settings,
@@ -24,10 +30,20 @@ UdpListener::UdpListener(ShardContext& shard, UniqueFd socket, const ListenerSet
   if (shard.udp == nullptr) shard.udp = std::make_unique<UdpResources>();
 }
 
-int UdpListener::Open() { return shard_.poller.Add(socket_.get(), this, 0); }
+int UdpListener::Open() { return shard_.poller.Add(socket_.get(), this, 0, kWatchReads); }
 
 void UdpListener::Update(const ListenerSettings& settings, ListenerLoad* load) {
+  const bool had_limit = settings_->listener.max_sessions_per_client != 0;
   settings_ = settings_->Next(settings, load);
+  const bool has_limit = settings_->listener.max_sessions_per_client != 0;
+  if (had_limit != has_limit) CountClients();
+}
+
+// Nobody is counted while there is no limit.
+void UdpListener::CountClients() {
+  per_client_.clear();
+  if (settings_->listener.max_sessions_per_client == 0) return;
+  for (const auto& [key, session] : sessions_) ++per_client_[key.client.WithPort(0)];
 }
 
 // What came before now; under a flood the queue never empties.
@@ -80,7 +96,7 @@ void UdpListener::OnContinue() {
 bool UdpListener::ReceiveSome() {
   UdpBatch& requests = shard_.udp->requests;
   requests.Clear();
-  const int received = requests.Receive(socket_.get(), /*connected=*/false);
+  const int received = requests.Receive(socket_.get());
   if (received < 0) return errno == EINTR || errno == ECONNREFUSED;
   ForwardBatch(received);
   return received == UdpBatch::kSlots;
@@ -91,9 +107,10 @@ void UdpListener::ForwardBatch(int count) {
   UdpResources& udp = *shard_.udp;
   std::array<UdpSession*, UdpBatch::kSlots> sessions;
   for (int slot = 0; slot < count; ++slot) {
-    sessions[slot] = FindOrBegin(slot);
+    sessions[slot] = FindOrBegin(slot, slot == 0 ? nullptr : sessions[slot - 1]);
     if (sessions[slot] == nullptr) {
-      settings_->load->counters[shard_.index].datagrams_dropped.Add(1);
+      settings_->load->counters[shard_.index].datagrams_dropped.Add(
+          udp.requests.train(slot).count());
     }
   }
   for (int slot = 0; slot < count; ++slot) {
@@ -101,21 +118,53 @@ void UdpListener::ForwardBatch(int count) {
     if (session == nullptr) continue;
     for (int other = slot; other < count; ++other) {
       if (sessions[other] != session) continue;
-      udp.to_backend.Add(udp.requests.data(other), nullptr, {});
       sessions[other] = nullptr;
+      // Evicted for a later datagram of this batch: what its own listener counted may be gone.
+      if (session->is_closed()) {
+        CountDropped(udp.requests.train(other).count());
+      } else if (session->is_per_packet()) {
+        ForwardEach(session, udp.requests.train(other));
+      } else {
+        udp.to_backend.Add(udp.requests.train(other), nullptr, {}, session->backend_segment());
+      }
     }
-    session->Forward();
+    if (udp.to_backend.size() > 0) session->Forward();
   }
 }
 
-UdpSession* UdpListener::FindOrBegin(int slot) {
-  const RawPeer& peer = shard_.udp->requests.peer(slot);
-  const UdpKey key{
-      .client = Address::FromSockaddr(reinterpret_cast<const sockaddr*>(&peer.address), peer.size),
-      .local = shard_.udp->requests.local(slot)};
+// Each datagram of the train picks a backend.
+void UdpListener::ForwardEach(UdpSession* session, Train train) {
+  UdpSender& sender = shard_.udp->to_backend;
+  do {
+    const std::string_view datagram = train.front();
+    sender.Add({.data = datagram, .segment = datagram.size()}, nullptr, {}, 0);
+    session->Forward();
+    train.data.remove_prefix(datagram.size());
+  } while (!train.data.empty());
+}
+
+// The session of the datagrams in `slot`; `last` is that of the slot before.
+UdpSession* UdpListener::FindOrBegin(int slot, UdpSession* last) {
+  const UdpBatch& requests = shard_.udp->requests;
+  const RawPeer& peer = requests.peer(slot);
+  // Datagrams of one client often come in a row.
+  if (last != nullptr && peer == requests.peer(slot - 1) &&
+      requests.local(slot) == requests.local(slot - 1)) {
+    return last;
+  }
+  const UdpKey key = KeyOf(peer, requests.local(slot));
   const auto found = sessions_.find(key);
   if (found != sessions_.end()) return found->second;
   return is_lingering_ ? nullptr : Begin(key, peer);
+}
+
+void UdpListener::CountDropped(size_t datagrams) {
+  settings_->load->counters[shard_.index].datagrams_dropped.Add(datagrams);
+}
+
+void UdpListener::LimitSegments(const RawPeer& peer, const LocalAddress& local, uint16_t largest) {
+  const auto found = sessions_.find(KeyOf(peer, local));
+  if (found != sessions_.end()) found->second->LimitClientSegments(largest);
 }
 
 UdpSession* UdpListener::Begin(const UdpKey& key, const RawPeer& peer) {
@@ -126,10 +175,9 @@ UdpSession* UdpListener::Begin(const UdpKey& key, const RawPeer& peer) {
     counters.closes[static_cast<size_t>(reason)].Add(1);
     return nullptr;
   };
-  const Address client = key.client.WithPort(0);
   const uint32_t per_client = settings_->listener.max_sessions_per_client;
   if (per_client != 0) {
-    const auto found = per_client_.find(client);
+    const auto found = per_client_.find(key.client.WithPort(0));
     if (found != per_client_.end() && found->second >= per_client) {
       return refuse(CloseReason::kClientLimit);
     }
@@ -146,13 +194,14 @@ UdpSession* UdpListener::Begin(const UdpKey& key, const RawPeer& peer) {
   counters.peak_active.Raise(load.active.fetch_add(1, std::memory_order_relaxed) + 1);
   auto* session = new UdpSession(shard_, *this, settings_, key, peer);
   sessions_[key] = session;
-  ++per_client_[client];
+  if (per_client != 0) ++per_client_[key.client.WithPort(0)];
   unanswered_.PushBack(session);
   return session;
 }
 
 void UdpListener::Forget(UdpSession* session) {
   sessions_.erase(session->key());
+  if (per_client_.empty()) return;
   const auto found = per_client_.find(session->key().client.WithPort(0));
   if (found != per_client_.end() && --found->second == 0) per_client_.erase(found);
 }

@@ -45,20 +45,26 @@ class UdpListener final : public PollTarget, public TimerTarget, public ShardLis
   // Ends the session that has waited longest for its first answer, other than `except`; false when
   // there is none.
   bool EvictOldestUnanswered(const UdpSession* except);
+  // For UdpResources: answers that the kernel did not take.
+  void CountDropped(size_t datagrams);
+  // For UdpResources: segments of more than `largest` bytes cannot be sent to this client.
+  void LimitSegments(const RawPeer& peer, const LocalAddress& local, uint16_t largest);
 
  private:
   ~UdpListener() override = default;
   bool ReceiveSome();
   void ReceiveQueued();
   void ForwardBatch(int count);
-  UdpSession* FindOrBegin(int slot);
+  void ForwardEach(UdpSession* session, Train train);
+  UdpSession* FindOrBegin(int slot, UdpSession* last);
   UdpSession* Begin(const UdpKey& key, const RawPeer& peer);
+  void CountClients();
 
   ShardContext& shard_;
   UniqueFd socket_;
   LocalRef<SessionSettings> settings_;
   absl::flat_hash_map<UdpKey, UdpSession*> sessions_;
-  absl::flat_hash_map<Address, uint32_t> per_client_;  // without ports
+  absl::flat_hash_map<Address, uint32_t> per_client_;  // without ports; while there is a limit
   IntrusiveList<UdpSession, &UdpSession::unanswered_hook> unanswered_;
   bool is_lingering_ = false;
 };

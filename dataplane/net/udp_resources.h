@@ -4,44 +4,31 @@
 // Thread safety: the shard's thread. Ownership: the ShardContext.
 #pragma once
 
-#include <cerrno>
-
 #include "dataplane/net/udp_batch.h"
+#include "dataplane/net/udp_sender.h"
 
 namespace sidelb {
 
-struct UdpResources {
-  UdpBatch requests;     // from clients; used within one call
-  UdpSender to_backend;  // from the slots of `requests`
-  UdpBatch answers;      // from backends; until FlushAnswers()
+class UdpListener;
 
-  // Queues the answer in `slot` of `answers` for `peer`, to leave through `listener_fd`.
-  void QueueAnswer(int slot, int listener_fd, const RawPeer& peer, const LocalAddress& local) {
-    if (to_clients_.size() > 0 && listener_fd != listener_fd_) SendQueued();
-    listener_fd_ = listener_fd;
-    to_clients_.Add(answers.data(slot), &peer, local);
-  }
+class UdpResources {
+ public:
+  UdpBatch requests{/*connected=*/false};  // from clients; used within one call
+  UdpSender to_backend;                    // from the slots of `requests`
+  UdpBatch answers{/*connected=*/true};    // from backends; until FlushAnswers()
 
+  // Queues the answer in `slot` of `answers` for `peer`, to leave through `listener`, which calls
+  // FlushAnswers() before it dies.
+  void QueueAnswer(int slot, UdpListener* listener, const RawPeer& peer, const LocalAddress& local,
+                   uint16_t largest_segment);
   // Sends what is queued and frees the slots.
-  void FlushAnswers() {
-    SendQueued();
-    answers.Clear();
-  }
+  void FlushAnswers();
 
  private:
-  // What the kernel does not take now (a full buffer, a client without a route) is lost, as
-  // datagrams are.
-  void SendQueued() {
-    while (to_clients_.size() > 0) {
-      const int error = to_clients_.Flush(listener_fd_);
-      if (error == EAGAIN || error == ENOBUFS) to_clients_.Clear();
-      if (error != 0 && to_clients_.size() > 0) to_clients_.DropFirst();
-    }
-    to_clients_.Clear();
-  }
+  void SendQueued();
 
   UdpSender to_clients_;
-  int listener_fd_ = -1;
+  UdpListener* listener_ = nullptr;  // of what is queued
 };
 
 }  // namespace sidelb

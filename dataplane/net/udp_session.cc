@@ -13,8 +13,11 @@
 namespace sidelb {
 namespace {
 
-constexpr int kAnswersPerCall = 8;
-constexpr int kCallsPerTurn = 8;
+// With fewer free slots than this the answers leave first.
+constexpr int kLeastSlots = 8;
+// What a session may receive before others have their turn.
+constexpr int kSlotsPerTurn = 64;
+constexpr size_t kBytesPerTurn = 256 * 1024;
 constexpr int kSendAttempts = 3;
 // After which an answered session of a lingering listener counts as ended.
 constexpr uint64_t kQuietMs = 1'000;
@@ -63,41 +66,46 @@ void UdpSession::OnTimer() {
 void UdpSession::Forward() {
   UdpSender& sender = shard_.udp->to_backend;
   ListenerCounters& counters = settings_->load->counters[shard_.index];
-  if (settings_->listener.udp_policy == UdpPolicy::kPerPacket && backend_ != nullptr) {
-    LeaveBackend();
-  }
+  if (is_per_packet() && backend_ != nullptr) LeaveBackend();
+  const auto on_refused = [this](const RawPeer&, const LocalAddress&, uint16_t largest) {
+    backend_segment_ = largest;
+  };
+  int refused = 0;
   // It may have been evicted for another datagram of the same batch.
-  const int attempts = is_closed_ ? 0 : kSendAttempts;
-  for (int attempt = 0; attempt < attempts && sender.size() > 0; ++attempt) {
+  while (!is_closed_ && sender.size() > 0) {
     if (backend_ == nullptr && !Connect()) break;
-    const int queued = sender.size();
+    const size_t queued = sender.size();
     const size_t bytes = sender.bytes();
-    const int error = sender.Flush(upstream_.get());
+    const int error = sender.Flush(upstream_.get(), on_refused);
     CountIn(queued - sender.size(), bytes - sender.bytes());
-    if (error == 0) break;
+    if (error == 0) return;
     if (error == ECONNREFUSED) {
       // Of an earlier datagram; this one was not sent, and goes to another backend.
       OnRefused();
+      if (++refused == kSendAttempts) break;
     } else if (error == EAGAIN || error == ENOBUFS) {
       break;  // the kernel's buffer is full: the rest is lost
     } else {
       shard_.faults.Count(error, "sending a datagram to a backend");
+      // A datagram that is too large is lost alone. Another error may be an earlier datagram's;
+      // when it stays, all share it.
+      if (error != EMSGSIZE && ++refused == kSendAttempts) break;
       sender.DropFirst();
       counters.datagrams_dropped.Add(1);
     }
   }
-  counters.datagrams_dropped.Add(static_cast<uint64_t>(sender.size()));
+  counters.datagrams_dropped.Add(sender.size());
   sender.Clear();
 }
 
-void UdpSession::CountIn(int datagrams, size_t bytes) {
+void UdpSession::CountIn(size_t datagrams, size_t bytes) {
   if (datagrams == 0) return;
   active_ms_ = shard_.now_ms;
-  awaited_answers_ += static_cast<uint64_t>(datagrams);
+  awaited_answers_ += datagrams;
   ListenerCounters& counters = settings_->load->counters[shard_.index];
-  counters.datagrams_in.Add(static_cast<uint64_t>(datagrams));
+  counters.datagrams_in.Add(datagrams);
   counters.bytes_in.Add(bytes);
-  backend_shard_->counters.datagrams_in.Add(static_cast<uint64_t>(datagrams));
+  backend_shard_->counters.datagrams_in.Add(datagrams);
   backend_shard_->counters.bytes_in.Add(bytes);
 }
 
@@ -132,7 +140,7 @@ bool UdpSession::ConnectTo(Backend* backend, PoolLoad* pool_load) {
       listener_->EvictOldestUnanswered(this)) {
     error = OpenUdpUpstream(backend->address(), &upstream_);
   }
-  if (error == 0) error = shard_.poller.Add(upstream_.get(), this, 0);
+  if (error == 0) error = shard_.poller.Add(upstream_.get(), this, 0, kWatchReads);
   if (error != 0) {
     shard_.faults.Count(error == EAGAIN ? EADDRNOTAVAIL : error, "opening a socket to a backend");
     failure_ = CloseReason::kLocalError;
@@ -140,6 +148,8 @@ bool UdpSession::ConnectTo(Backend* backend, PoolLoad* pool_load) {
     return false;
   }
   failure_ = CloseReason::kUnspecified;
+  has_gro_ = false;
+  backend_segment_ = UdpSender::kAnySegment;  // another backend, another path
   backend_shard_->sessions.PushBack(this);
   backend_shard_->counters.sessions.Add(1);
   return true;
@@ -190,24 +200,27 @@ void UdpSession::ReceiveAnswers() {
   UdpResources& udp = *shard_.udp;
   const UdpPolicy policy = settings_->listener.udp_policy;
   const bool relays = policy == UdpPolicy::kSession || policy == UdpPolicy::kRequestResponse;
-  for (int call = 0;; ++call) {
-    if (call == kCallsPerTurn) return shard_.poller.Continue(this);
-    if (udp.answers.free() == 0) udp.FlushAnswers();
+  int slots = 0;
+  for (size_t turn_bytes = 0; slots < kSlotsPerTurn && turn_bytes < kBytesPerTurn;) {
+    if (udp.answers.free() < kLeastSlots) udp.FlushAnswers();
     const int first = udp.answers.used();
-    const int wanted = std::min(kAnswersPerCall, udp.answers.free());
-    const int received = udp.answers.Receive(upstream_.get(), /*connected=*/true, wanted);
+    const int free = udp.answers.free();
+    const int received = udp.answers.Receive(upstream_.get());
     if (received < 0) {
       if (errno == ECONNREFUSED) return OnRefused();
       if (errno == EINTR) continue;
       return;
     }
+    size_t datagrams = 0;
     size_t bytes = 0;
     for (int slot = first; slot < first + received; ++slot) {
-      bytes += udp.answers.data(slot).size();
-      if (relays) udp.QueueAnswer(slot, listener_->fd(), peer_, key_.local);
+      const Train& train = udp.answers.train(slot);
+      datagrams += train.count();
+      bytes += train.data.size();
+      if (relays) udp.QueueAnswer(slot, listener_, peer_, key_.local, client_segment_);
     }
     active_ms_ = shard_.now_ms;
-    awaited_answers_ -= std::min(awaited_answers_, static_cast<uint64_t>(received));
+    awaited_answers_ -= std::min<uint64_t>(awaited_answers_, datagrams);
     const bool is_complete = awaited_answers_ == 0;
     is_answered_ = is_complete || policy != UdpPolicy::kRequestResponse;
     refused_by_ = nullptr;
@@ -215,19 +228,29 @@ void UdpSession::ReceiveAnswers() {
     if (backend_->load.consecutive_failures.load(std::memory_order_relaxed) != 0) {
       backend_->load.consecutive_failures.store(0, std::memory_order_relaxed);
     }
-    if (relays) {
-      ListenerCounters& counters = settings_->load->counters[shard_.index];
-      counters.datagrams_out.Add(static_cast<uint64_t>(received));
-      counters.bytes_out.Add(bytes);
-      backend_shard_->counters.datagrams_out.Add(static_cast<uint64_t>(received));
-      backend_shard_->counters.bytes_out.Add(bytes);
-    }
+    if (relays) CountAnswers(datagrams, bytes);
     if (policy == UdpPolicy::kRequestResponse && is_complete) {
       return Close(CloseReason::kFinished);
     }
+    // Not before, for most sessions have one datagram at a time and would only pay for the call.
+    if (received > 1 && !has_gro_) {
+      SetUdpGro(upstream_.get());
+      has_gro_ = true;
+    }
     // Fewer than asked for: the socket is drained, and the next datagram makes a new edge.
-    if (received < wanted) return;
+    if (received < free) return;
+    slots += received;
+    turn_bytes += bytes;
   }
+  shard_.poller.Continue(this);
+}
+
+void UdpSession::CountAnswers(size_t datagrams, size_t bytes) {
+  ListenerCounters& counters = settings_->load->counters[shard_.index];
+  counters.datagrams_out.Add(datagrams);
+  counters.bytes_out.Add(bytes);
+  backend_shard_->counters.datagrams_out.Add(datagrams);
+  backend_shard_->counters.bytes_out.Add(bytes);
 }
 
 void UdpSession::Close(CloseReason reason) {

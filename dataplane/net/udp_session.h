@@ -16,7 +16,7 @@
 #include "dataplane/base/unique_fd.h"
 #include "dataplane/net/session_settings.h"
 #include "dataplane/net/shard_context.h"
-#include "dataplane/net/udp_batch.h"
+#include "dataplane/net/udp_sender.h"
 
 namespace sidelb {
 
@@ -47,6 +47,12 @@ class UdpSession final : public PollTarget,
   void Close(CloseReason reason);
 
   const UdpKey& key() const { return key_; }
+  bool is_per_packet() const { return settings_->listener.udp_policy == UdpPolicy::kPerPacket; }
+  // The largest segment that may be tried towards the backend.
+  uint16_t backend_segment() const { return backend_segment_; }
+  // Larger segments cannot be sent to the client.
+  void LimitClientSegments(uint16_t largest) { client_segment_ = largest; }
+  bool is_closed() const { return is_closed_; }
   bool is_answered() const { return is_answered_; }
 
   void OnEvents(uint32_t events, unsigned tag) override;
@@ -67,7 +73,8 @@ class UdpSession final : public PollTarget,
   void OnRefused();
   void LeaveBackend();
   void ReceiveAnswers();
-  void CountIn(int datagrams, size_t bytes);
+  void CountIn(size_t datagrams, size_t bytes);
+  void CountAnswers(size_t datagrams, size_t bytes);
   uint64_t Deadline() const;
 
   ShardContext& shard_;
@@ -84,6 +91,9 @@ class UdpSession final : public PollTarget,
   uint64_t awaited_answers_ = 0;  // of its backend: one for each datagram that was sent there
   bool is_answered_ = false;      // with request-response: to the last datagram
   bool is_closed_ = false;
+  bool has_gro_ = false;  // the upstream socket gets trains
+  uint16_t backend_segment_ = UdpSender::kAnySegment;
+  uint16_t client_segment_ = UdpSender::kAnySegment;
   // Why the last datagram found no backend; kUnspecified when it found one.
   CloseReason failure_ = CloseReason::kUnspecified;
 };

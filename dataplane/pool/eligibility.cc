@@ -2,21 +2,6 @@
 
 namespace sidelb {
 
-uint8_t EligibilityTier(const EligibilityInput& input) {
-  if (input.admin_state != AdminState::kEnabled || input.is_ejected || input.weight == 0) {
-    return kNeverEligible;
-  }
-  switch (input.health) {
-    case Health::kHealthy:
-      return 0;
-    case Health::kUnknown:
-      return 1;
-    case Health::kUnhealthy:
-      return 2;
-  }
-  return kNeverEligible;
-}
-
 IneligibleReason WhyIneligible(const EligibilityInput& input, uint8_t serving_tier) {
   if (input.admin_state == AdminState::kDisabled) return IneligibleReason::kDisabled;
   if (input.admin_state == AdminState::kDraining) return IneligibleReason::kDraining;

@@ -43,7 +43,20 @@ struct EligibilityInput {
 inline constexpr uint8_t kNeverEligible = 255;
 
 // The tier of a backend (0, 1, 2, or kNeverEligible), whatever the others are.
-uint8_t EligibilityTier(const EligibilityInput& input);
+inline uint8_t EligibilityTier(const EligibilityInput& input) {
+  if (input.admin_state != AdminState::kEnabled || input.is_ejected || input.weight == 0) {
+    return kNeverEligible;
+  }
+  switch (input.health) {
+    case Health::kHealthy:
+      return 0;
+    case Health::kUnknown:
+      return 1;
+    case Health::kUnhealthy:
+      return 2;
+  }
+  return kNeverEligible;
+}
 
 // Why a backend is passed over while the tiers 0..`serving_tier` serve; kNone when it is not.
 // Says nothing of kFull and kRemoved, which are facts of the moment and of the pool.

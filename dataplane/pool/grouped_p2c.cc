@@ -8,7 +8,7 @@
 namespace sidelb {
 namespace {
 
-constexpr int kTries = 4;  // draws before a scan
+constexpr int kGroupDraws = 4;  // draws before a scan
 
 }  // namespace
 
@@ -16,7 +16,7 @@ PickResult GroupedP2cPicker::Pick(const PickRequest& request) const {
   if (eligible_.empty()) return {nullptr, PickError::kNoBackend};
   Taking taking(request);
   uint64_t state = request.random;
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = 0; i < kGroupDraws; ++i) {
     const uint32_t first = groups_.GroupOf(weights_.Sample(NextRandom(&state)));
     uint32_t second = groups_.GroupOf(weights_.Sample(NextRandom(&state)));
     // Twice the same one: its neighbour, so that there are always two choices.

@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint32_t kPrimes[] = {65'537, 131'101, 262'147, 393'241, 524'309, kMaxMaglevTable};
 constexpr size_t kSlotsPerBackend = 100;
-constexpr int kTries = 8;  // slots before a scan
+constexpr int kSlotTries = 8;  // slots before a scan
 constexpr uint32_t kFree = UINT32_MAX;
 
 // A fixed hash (FNV-1a with a finish of MurmurHash3), the same in every process and release, so
@@ -143,7 +143,7 @@ PickResult MaglevPicker::Pick(const PickRequest& request) const {
   if (eligible_.empty()) return {nullptr, PickError::kNoBackend};
   Taking taking(request);
   uint64_t slot = request.client == nullptr ? 0 : HashClient(*request.client, key_) % table_.size();
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = 0; i < kSlotTries; ++i) {
     const Member& member = eligible_[table_[slot]];
     if (taking.Take(member)) return {member.backend, PickError::kNone};
     slot = (slot + 1) % table_.size();

@@ -1,7 +1,6 @@
 #include "dataplane/pool/pool_snapshot.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "dataplane/pool/maglev.h"
@@ -20,16 +19,15 @@ EligibilityInput Input(const Member& member) {
 
 // The lowest priority that has a member which may serve, and of that one the best tier; in panic
 // all tiers of all priorities.
-void PoolSnapshot::ChooseServing(uint32_t panic_percent) {
+void PoolSnapshot::ChooseServing(absl::Span<const uint8_t> tiers, uint32_t panic_percent) {
   size_t good = 0, all = 0;
   uint8_t priority = UINT8_MAX;
-  for (const Member& member : members_) {
-    const uint8_t tier = EligibilityTier(Input(member));
-    if (tier == kNeverEligible && !member.is_ejected) continue;
+  for (size_t i = 0; i < tiers.size(); ++i) {
+    if (tiers[i] == kNeverEligible && !members_[i].is_ejected) continue;
     ++all;
-    if (tier > 1) continue;
+    if (tiers[i] > 1) continue;
     ++good;
-    priority = std::min(priority, member.priority);
+    priority = std::min(priority, members_[i].priority);
   }
   serving_priority_ = priority;
   serving_tier_ = 1;
@@ -37,15 +35,17 @@ void PoolSnapshot::ChooseServing(uint32_t panic_percent) {
     serving_tier_ = 2;
     return;
   }
-  for (const Member& member : members_) {
-    if (member.priority != priority) continue;
-    serving_tier_ = std::min(serving_tier_, EligibilityTier(Input(member)));
+  for (size_t i = 0; i < tiers.size(); ++i) {
+    if (members_[i].priority == priority) serving_tier_ = std::min(serving_tier_, tiers[i]);
   }
 }
 
 bool PoolSnapshot::IsEligible(const Member& member) const {
-  if (EligibilityTier(Input(member)) > serving_tier_) return false;
-  return is_in_panic() || member.priority == serving_priority_;
+  return Serves(EligibilityTier(Input(member)), member.priority);
+}
+
+bool PoolSnapshot::Serves(uint8_t tier, uint8_t priority) const {
+  return tier <= serving_tier_ && (is_in_panic() || priority == serving_priority_);
 }
 
 std::shared_ptr<const PoolSnapshot> PoolSnapshot::Build(PoolId id, Mode mode,
@@ -77,17 +77,25 @@ std::shared_ptr<PoolSnapshot> PoolSnapshot::Prepare(PoolId id, Mode mode,
   snapshot->settings_ = settings;
   snapshot->load_ = load;
   snapshot->members_ = std::move(members);
-  snapshot->ChooseServing(panic_percent);
-  const auto is_eligible = [&](const Member& member) { return snapshot->IsEligible(member); };
   const std::vector<Member>& all = snapshot->members_;
-  const auto eligible = static_cast<size_t>(std::count_if(all.begin(), all.end(), is_eligible));
+  std::vector<uint8_t> tiers(all.size());
+  for (size_t i = 0; i < all.size(); ++i) tiers[i] = EligibilityTier(Input(all[i]));
+  snapshot->ChooseServing(tiers, panic_percent);
+  std::vector<uint8_t> serves(all.size());
+  size_t eligible = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    serves[i] = snapshot->Serves(tiers[i], all[i].priority) ? 1 : 0;
+    eligible += serves[i];
+  }
   if (eligible == all.size()) {
     snapshot->eligible_ = all;
-  } else {
-    snapshot->eligible_copy_.reserve(eligible);
-    std::copy_if(all.begin(), all.end(), std::back_inserter(snapshot->eligible_copy_), is_eligible);
-    snapshot->eligible_ = snapshot->eligible_copy_;
+    return snapshot;
   }
+  snapshot->eligible_copy_.reserve(eligible);
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (serves[i] != 0) snapshot->eligible_copy_.push_back(all[i]);
+  }
+  snapshot->eligible_ = snapshot->eligible_copy_;
   return snapshot;
 }
 

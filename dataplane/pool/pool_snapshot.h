@@ -65,13 +65,15 @@ class PoolSnapshot {
   uint8_t serving_tier() const { return serving_tier_; }
   uint8_t serving_priority() const { return serving_priority_; }
   bool is_in_panic() const { return serving_tier_ == 2; }
+  // Whether a member that looks like this would be one of eligible().
+  bool IsEligible(const Member& member) const;
 
   PickResult Pick(const PickRequest& request) const { return picker_->Pick(request); }
 
  private:
   PoolSnapshot() = default;
-  void ChooseServing(uint32_t panic_percent);
-  bool IsEligible(const Member& member) const;
+  void ChooseServing(absl::Span<const uint8_t> tiers, uint32_t panic_percent);
+  bool Serves(uint8_t tier, uint8_t priority) const;
 
   PoolId id_ = 0;
   Mode mode_ = Mode::kRoundRobin;

@@ -8,7 +8,7 @@
 namespace sidelb {
 namespace {
 
-constexpr int kTries = 4;  // draws before a scan
+constexpr int kDraws = 4;  // draws before a scan
 
 // Whether `a` bears less than `b` for its weight.
 bool IsLessLoaded(const Member& a, const Member& b) {
@@ -24,7 +24,7 @@ PickResult RandomPicker::Pick(const PickRequest& request) const {
   Taking taking(request);
   uint64_t state = request.random;
   size_t index = 0;
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = 0; i < kDraws; ++i) {
     index = weights_.Sample(NextRandom(&state));
     if (taking.Take(eligible_[index])) return {eligible_[index].backend, PickError::kNone};
   }
@@ -36,7 +36,7 @@ PickResult P2cPicker::Pick(const PickRequest& request) const {
   Taking taking(request);
   uint64_t state = request.random;
   size_t first = 0;
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = 0; i < kDraws; ++i) {
     first = weights_.Sample(NextRandom(&state));
     size_t second = weights_.Sample(NextRandom(&state));
     // Twice the same one: its neighbour, so that there are always two choices.

@@ -8,7 +8,7 @@
 namespace sidelb {
 namespace {
 
-constexpr int kTries = 8;  // of the cursor, before a scan
+constexpr int kCursorTries = 8;  // of the cursor, before a scan
 
 // The number coprime to `total` that is nearest to total/phi.
 uint64_t GoldenStride(uint64_t total) {
@@ -33,7 +33,7 @@ PickResult RoundRobinPicker::Pick(const PickRequest& request) const {
   if (eligible_.empty()) return {nullptr, PickError::kNoBackend};
   Taking taking(request);
   size_t index = 0;
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = 0; i < kCursorTries; ++i) {
     const uint64_t count = load_->cursor.fetch_add(1, std::memory_order_relaxed);
     index = weights_.Find(count % weights_.total() * stride_ % weights_.total());
     if (taking.Take(eligible_[index])) return {eligible_[index].backend, PickError::kNone};

@@ -12,8 +12,8 @@ Shard::Shard(size_t index, PipeBudget& pipes, Admission& admission, Admission& u
              Faults& faults)
     : context_(index, loop_.now_ms(), loop_.poller(), loop_.timers(), pipes, admission,
                udp_admission, faults) {
-  // What backends answered to all the sessions of a wake-up leaves together.
-  loop_.SetAfterBatch([this] {
+  // What backends answered to all the sessions of a turn leaves together.
+  loop_.SetAfterTurn([this] {
     if (context_.udp != nullptr) context_.udp->FlushAnswers();
   });
 }

@@ -4,6 +4,7 @@
 // Thread safety: said per method. Ownership: the ShardSet.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -33,6 +34,8 @@ class Shard {
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
 
+  // Before Start(): Poller::SetBusyPoll().
+  void SetBusyPoll(std::chrono::microseconds time) { loop_.poller().SetBusyPoll(time); }
   // Owner's thread. RESOURCE_EXHAUSTED without descriptors.
   absl::Status Start();
   // Owner's thread: aborts all sessions, closes all listeners, ends the thread.

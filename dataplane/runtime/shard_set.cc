@@ -65,6 +65,7 @@ ShardSet::ShardSet(DataPlane::Options options, const Limits& limits)
   collector_->on_applied = std::move(options.on_applied);
   for (size_t i = 0; i < options.shards; ++i) {
     shards_.push_back(std::make_unique<Shard>(i, pipes_, admission_, udp_admission_, faults_));
+    shards_.back()->SetBusyPoll(options.busy_poll);
   }
 }
 
