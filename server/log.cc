@@ -5,7 +5,7 @@
 
 #include "absl/time/time.h"
 #include "fmt/format.h"
-#include "spdlog/async.h"
+#include "server/log_queue.h"
 #include "spdlog/sinks/stdout_color_sinks.h"
 #include "spdlog/spdlog.h"
 
@@ -13,11 +13,11 @@ namespace sidelb::server {
 namespace {
 
 constexpr size_t kQueueLines = 8'192;
-// Ours, not spdlog's: the default logger then outlives StopLog(), so that a late line of a thread
-// that is not ours to join (gRPC has some) is dropped instead of ending in a logger that is gone.
-std::shared_ptr<spdlog::details::thread_pool>& Pool() {
-  static auto* const pool = new std::shared_ptr<spdlog::details::thread_pool>;
-  return *pool;
+// Never deleted: a late line of a thread that is not ours to join (gRPC has some) is dropped by the
+// stopped queue instead of ending in one that is gone.
+std::shared_ptr<LogQueue>& Queue() {
+  static auto* const queue = new std::shared_ptr<LogQueue>;
+  return *queue;
 }
 
 constexpr char kTextPattern[] = "%Y-%m-%d %H:%M:%S.%e %^%-7l%$ %v";
@@ -68,13 +68,13 @@ std::unique_ptr<spdlog::formatter> MakeJsonFormatter() { return std::make_unique
 void StartLog(LogLevel level, LogFormat format) {
   const char* no_color = std::getenv("NO_COLOR");
   const bool is_plain = format == LogFormat::kJson || (no_color != nullptr && no_color[0] != '\0');
-  Pool() = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
+  Queue() = std::make_shared<LogQueue>(kQueueLines);
   const auto make_logger = [&](std::string name, const char* pattern) {
     // A sink has one format; those of stderr share a lock.
     auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>(
         is_plain ? spdlog::color_mode::never : spdlog::color_mode::automatic);
-    auto logger = std::make_shared<spdlog::async_logger>(
-        std::move(name), std::move(sink), Pool(), spdlog::async_overflow_policy::overrun_oldest);
+    auto logger = std::make_shared<spdlog::logger>(std::move(name),
+                                                   LogQueue::MakeSink(Queue(), std::move(sink)));
     if (format == LogFormat::kJson) {
       logger->set_formatter(MakeJsonFormatter());
     } else {
@@ -87,11 +87,6 @@ void StartLog(LogLevel level, LogFormat format) {
   spdlog::register_logger(make_logger(std::string(kAudit), kAuditPattern));
 }
 
-void StopLog() {
-  // What comes from now on is dropped, without a complaint.
-  spdlog::default_logger()->set_level(spdlog::level::off);
-  if (const auto audit = spdlog::get(std::string(kAudit))) audit->set_level(spdlog::level::off);
-  Pool().reset();  // writes what is queued, and joins
-}
+void StopLog() { Queue()->Stop(); }
 
 }  // namespace sidelb::server

@@ -11,6 +11,7 @@
 // Thread safety: values; ParseOptions() asks only what it is given.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -46,7 +47,8 @@ struct Options {
   std::string state_dir;            // empty = the state ends with the process
   std::optional<Address> resolver;  // of ring domains; absent: those of the system
   size_t shards = 1;
-  uint64_t max_connections = 0;          // 0 = from RLIMIT_NOFILE
+  uint64_t max_connections = 0;  // 0 = from RLIMIT_NOFILE
+  std::chrono::microseconds busy_poll{0};
   std::optional<rpc::Endpoint> control;  // absent: the first of default_sockets that will do
   std::vector<std::string> default_sockets;
   rpc::Security security;

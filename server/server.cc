@@ -112,6 +112,7 @@ absl::Status Server::StartParts() {
   if (options_.resolver) ring.dns.servers = {*options_.resolver};
   auto controller = control::Controller::Start({.shards = options_.shards,
                                                 .max_connections = options_.max_connections,
+                                                .busy_poll = options_.busy_poll,
                                                 .make_provider = providers::MakeRingProvider(ring),
                                                 .store = store.store,
                                                 .stored = store.state});
@@ -201,7 +202,12 @@ absl::Status Server::ApplyConfig() {
 }
 
 void Server::Reload() {
-  rpc_->Reload();
+  if (const absl::Status roles = rpc_->Reload(); roles.ok()) {
+    controller_->SetCondition("ROLES_REJECTED", std::nullopt);
+  } else {
+    controller_->SetCondition("ROLES_REJECTED", std::string(roles.message()));
+    spdlog::error("{}; the roles of before stay in use", std::string(roles.message()));
+  }
   if (options_.config_file.empty()) {
     if (!options_.security.tls && options_.security.roles.empty()) {
       spdlog::warn("SIGHUP: there is no --config, --roles or --tls-cert to read again");

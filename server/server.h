@@ -37,7 +37,7 @@ class Server {
   int shutdown_descriptor() const { return shutdown_.descriptor(); }
 
   // Reads --config, the roles file and the files of TLS again. What is wrong with one is logged, of
-  // --config also a condition, and changes nothing.
+  // --config and the roles also a condition, and changes nothing.
   void Reload();
 
   // Takes no new sessions, and returns when none is left or the time to drain is over:

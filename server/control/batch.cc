@@ -90,6 +90,8 @@ std::optional<uint64_t> Batch::RevisionOf(const Op& op) const {
   if (const auto* put = std::get_if<PutListener>(&op.op)) return of_listener(put->spec.name);
   if (const auto* remove = std::get_if<RemoveListener>(&op.op)) return of_listener(remove->name);
   if (const auto* put = std::get_if<PutPool>(&op.op)) return of_pool(put->spec.name);
+  // It names the whole configuration.
+  if (std::holds_alternative<ImportState>(op.op)) return before_.revision;
   return std::visit(
       [&](const auto& one) -> std::optional<uint64_t> {
         if constexpr (requires { one.pool; }) {

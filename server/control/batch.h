@@ -24,8 +24,9 @@ struct Change {
   bool has_changed = false;  // else `next` is the state as it was, revision included
 
   // What differs from before.
-  std::map<std::string, size_t> listeners;  // with the index of the op that named it last
-  std::set<std::string> pools;              // configuration or backends
+  std::map<std::string, size_t> listeners;            // with the index of the op that named it last
+  std::map<std::string, std::string> listener_paths;  // of those that an import put
+  std::set<std::string> pools;                        // configuration or backends
   std::set<BackendKey> backends;
   // Of backends that lost their last claim.
   std::map<BackendKey, DrainSpec> removals;
@@ -44,6 +45,9 @@ inline constexpr absl::Duration kKeepAbsentOverrides = absl::Minutes(10);
 // Errors: as control-api.md lists for Apply; nothing has changed then.
 absl::StatusOr<Change> ApplyBatch(const DesiredState& state, const ApplyRequest& request,
                                   absl::Time now);
+
+// The path of the address of a listener that `change` put.
+std::string ListenerAddressPath(const Change& change, const std::string& name);
 
 // What a lease does to the claims of its owner.
 enum class LeaseEffect : uint8_t { kDrain, kRemove, kKeep, kTakeBack };

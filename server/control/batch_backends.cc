@@ -7,6 +7,44 @@
 #include "server/control/validate.h"
 
 namespace sidelb::control {
+namespace {
+
+std::string_view WordOf(AdminState state) {
+  switch (state) {
+    case AdminState::kEnabled:
+      return "enabled";
+    case AdminState::kDraining:
+      return "draining";
+    case AdminState::kDisabled:
+      return "disabled";
+  }
+  return "";
+}
+
+// What an override op does, in short words: "draining, weight 5 for 30m".
+std::string Words(const SetOverride& op) {
+  const Override& wanted = op.override;
+  std::vector<std::string> words;
+  if (wanted.admin_state) words.emplace_back(WordOf(*wanted.admin_state));
+  if (wanted.weight) words.push_back(fmt::format("weight {}", *wanted.weight));
+  if (wanted.health) {
+    const bool is_good = *wanted.health == HealthOverride::kForceHealthy;
+    words.emplace_back(is_good ? "forced healthy" : "forced unhealthy");
+  }
+  if (!words.empty()) {
+    const absl::Duration ttl = wanted.ttl.value_or(absl::ZeroDuration());
+    const std::string until =
+        ttl > absl::ZeroDuration() ? fmt::format(" for {}", absl::FormatDuration(ttl)) : "";
+    return fmt::format("{}{}", fmt::join(words, ", "), until);
+  }
+  if (op.clear) return "cleared";
+  if (op.clear_admin_state) words.emplace_back("admin state");
+  if (op.clear_weight) words.emplace_back("weight");
+  if (op.clear_health) words.emplace_back("health");
+  return fmt::format("{} cleared", fmt::join(words, " and "));
+}
+
+}  // namespace
 
 // One batch may say one thing of a backend's claim; two would hide a mistake.
 absl::Status Batch::CheckTarget(const std::string& pool, const Address& address,
@@ -75,8 +113,10 @@ absl::Status Batch::Do(const RemoveBackends& op) {
     // Who names a backend to be removed means all of it.
     DropClaims(op.pool, address, is_dropped, op.drain, /*warns=*/true, Forget::kOverride);
   }
-  if (result().removed > 0) {
-    Summarize(fmt::format("pool {}: {} removed", op.pool, result().removed));
+  if (const OpResult& did = result(); did.removed + did.updated > 0) {
+    const std::string released =
+        did.updated == 0 ? "" : fmt::format(", {} left to other owners", did.updated);
+    Summarize(fmt::format("pool {}: {} removed{}", op.pool, did.removed, released));
   }
   return absl::OkStatus();
 }
@@ -150,6 +190,7 @@ bool Batch::ClearAbsent(const SetOverride& op, const Address& address) {
   if (!clears || !next_.FindPool(op.pool)->absent.contains(address)) return false;
   next_.MutablePool(op.pool).absent.erase(address);
   ++result().updated;
+  Summarize(fmt::format("override {}/{} cleared", op.pool, address.ToString()));
   TouchPool(op.pool);
   return true;
 }
@@ -161,7 +202,8 @@ void Batch::PutBackend(const std::string& pool, BackendObject object) {
   TouchPool(pool);
   NoteLeaving(object);
   const Address address = object.address;
-  next_.MutablePool(pool).backends[address] = std::make_shared<BackendObject>(std::move(object));
+  next_.MutablePool(pool).backends.insert_or_assign(
+      address, std::make_shared<BackendObject>(std::move(object)));
 }
 
 // Drains that the batch asks for, also where they had begun before, are what DRAINED waits for.
@@ -232,18 +274,21 @@ void Batch::DropClaims(const std::string& pool, const Address& address,
   change_.leaving.emplace(pool, address);
   change_.backends.emplace(pool, address);
   TouchPool(pool);
-  if (forget == Forget::kNothing && old->override.has_value()) KeepOverride(*old);
+  if (forget == Forget::kNothing && old->override.has_value()) {
+    KeepOverride(pool, address, *old->override);
+  }
   next_.MutablePool(pool).backends.erase(address);
 }
 
-void Batch::KeepOverride(const BackendObject& gone) {
+void Batch::KeepOverride(const std::string& pool, const Address& address,
+                         const Override& override) {
   constexpr size_t kMost = 4'096;  // of one pool
-  auto& absent = next_.MutablePool(gone.pool).absent;
+  auto& absent = next_.MutablePool(pool).absent;
   absl::erase_if(absent, [this](const auto& entry) { return entry.second.until <= now_; });
   if (absent.size() >= kMost) return;
-  const absl::Time until = std::min(now_ + kKeepAbsentOverrides,
-                                    gone.override->expire_time.value_or(absl::InfiniteFuture()));
-  absent[gone.address] = {.override = *gone.override, .until = until, .revision = revision_};
+  const absl::Time until =
+      std::min(now_ + kKeepAbsentOverrides, override.expire_time.value_or(absl::InfiniteFuture()));
+  absent[address] = {.override = override, .until = until, .revision = revision_};
 }
 
 // A backend that comes back soon meets the override that it left with.
@@ -273,23 +318,30 @@ absl::Status Batch::CheckOverride(const SetOverride& op, const std::string& path
   if (!sets && !clears) {
     return BadField(path + ".override", "empty; allowed: admin_state, health, weight, or a clear");
   }
-  if (wanted.weight.has_value()) {
-    auto status = ValidateWeight(*wanted.weight, path + ".override.weight");
+  if (wanted.ttl.has_value() && !sets) {
+    return BadField(path + ".override.ttl", "set; allowed: only with what it is for");
+  }
+  return CheckImposed(wanted, path + ".override");
+}
+
+// The parts of an override, each by itself.
+absl::Status Batch::CheckImposed(const Override& override, const std::string& path) {
+  if (override.weight.has_value()) {
+    auto status = ValidateWeight(*override.weight, path + ".weight");
     if (!status.ok()) return status;
   }
-  if (wanted.drain.has_value()) {
-    if (wanted.admin_state != AdminState::kDraining) {
-      return BadField(path + ".override.drain", "set; allowed: only with admin_state DRAINING");
+  if (override.drain.has_value()) {
+    if (override.admin_state != AdminState::kDraining) {
+      return BadField(path + ".drain", "set; allowed: only with admin_state DRAINING");
     }
-    auto status = ValidateDrain(*wanted.drain, path + ".override.drain");
+    auto status = ValidateDrain(*override.drain, path + ".drain");
     if (!status.ok()) return status;
   }
-  if (wanted.ttl.has_value()) {
-    if (!sets) return BadField(path + ".override.ttl", "set; allowed: only with what it is for");
-    auto status = ValidateOverrideTtl(*wanted.ttl, path + ".override.ttl");
+  if (override.ttl.has_value()) {
+    auto status = ValidateOverrideTtl(*override.ttl, path + ".ttl");
     if (!status.ok()) return status;
   }
-  return ValidateText(wanted.reason, path + ".override.reason");
+  return ValidateText(override.reason, path + ".reason");
 }
 
 // The backends that `op` selects, in the order of their addresses. An address that is not there is
@@ -396,8 +448,10 @@ absl::Status Batch::Do(const SetOverride& op) {
     changed.push_back(*backend);
     changed.back().override = std::move(imposed);
   }
-  if (!changed.empty()) {
-    Summarize(fmt::format("pool {}: override of {} backends", op.pool, changed.size()));
+  if (changed.size() == 1) {
+    Summarize(fmt::format("override {}/{} {}", op.pool, changed[0].address.ToString(), Words(op)));
+  } else if (!changed.empty()) {
+    Summarize(fmt::format("override {} ({} backends) {}", op.pool, changed.size(), Words(op)));
   }
   for (BackendObject& object : changed) PutBackend(op.pool, std::move(object));
   return absl::OkStatus();

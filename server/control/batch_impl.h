@@ -21,6 +21,16 @@ class Batch {
  private:
   absl::Status RunOp(const Op& op);
 
+  // batch_import.cc
+  absl::Status Do(const ImportState& op);
+  absl::Status CheckImported(const ImportedBackend& backend, const std::string& path);
+  absl::Status ImportBackends(const ImportState& op, const std::string& state);
+  BackendObject Imported(const ImportedBackend& given, bool replace_all);
+  std::optional<Override> ImportedOverride(const ImportedBackend& given);
+  void PutImported(BackendObject object);
+  void PutAbsent(const ImportedBackend& given);
+  void DropUnnamedBackends(const std::string& pool, const absl::flat_hash_set<Address>& named);
+
   // batch_objects.cc
   absl::Status Do(const PutListener& op);
   absl::Status Do(const RemoveListener& op);
@@ -28,7 +38,10 @@ class Batch {
   absl::Status Do(const RemovePool& op);
   absl::Status Do(const SetMode& op);
   absl::Status CheckListenerAddresses() const;
+  absl::Status Put(const ListenerSpec& spec, const std::string& path);
+  absl::Status Put(const PoolSpec& spec, const std::string& path);
   void DropListener(const std::string& name);
+  void DropPool(const std::string& name);
 
   // batch_backends.cc
   absl::Status Do(const UpsertBackends& op);
@@ -36,6 +49,7 @@ class Batch {
   absl::Status Do(const ReplaceBackends& op);
   absl::Status Do(const SetOverride& op);
   absl::Status CheckOverride(const SetOverride& op, const std::string& path) const;
+  static absl::Status CheckImposed(const Override& override, const std::string& path);
   Override Merged(const SetOverride& op, const BackendObject& backend);
   void SetExpiry(const Override& wanted, const BackendObject& backend, Override* merged);
   absl::Status CheckBackends(const std::string& pool, const std::vector<BackendSpec>& backends,
@@ -53,7 +67,7 @@ class Batch {
   void DropClaims(const std::string& pool, const Address& address,
                   const std::function<bool(const Claim&)>& is_dropped,
                   const std::optional<DrainSpec>& drain, bool warns, Forget forget);
-  void KeepOverride(const BackendObject& gone);
+  void KeepOverride(const std::string& pool, const Address& address, const Override& override);
   void TakeOverrideBack(BackendObject* object);
   void Finish();
   void DropRingDomains(const PoolSpec& old_spec, const PoolSpec& spec);

@@ -15,24 +15,31 @@ std::string_view ProtocolName(const ListenerSpec& listener) {
 
 }  // namespace
 
-absl::Status Batch::Do(const PutListener& op) {
-  const std::string path = Path("put_listener");
-  if (auto status = ValidateListener(op.spec, path); !status.ok()) return status;
-  if (auto status = NeedPool(op.spec.pool, path + ".pool"); !status.ok()) return status;
-  if (auto status = CheckObject("listener", op.spec.name, path + ".name"); !status.ok()) {
+std::string ListenerAddressPath(const Change& change, const std::string& name) {
+  const auto imported = change.listener_paths.find(name);
+  if (imported != change.listener_paths.end()) return imported->second + ".address";
+  const auto op = change.listeners.find(name);
+  return fmt::format("ops[{}].put_listener.address", op == change.listeners.end() ? 0 : op->second);
+}
+
+absl::Status Batch::Do(const PutListener& op) { return Put(op.spec, Path("put_listener")); }
+
+absl::Status Batch::Put(const ListenerSpec& spec, const std::string& path) {
+  if (auto status = ValidateListener(spec, path); !status.ok()) return status;
+  if (auto status = NeedPool(spec.pool, path + ".pool"); !status.ok()) return status;
+  if (auto status = CheckObject("listener", spec.name, path + ".name"); !status.ok()) {
     return status;
   }
-  const ListenerObject* old = next_.FindListener(op.spec.name);
-  if (old != nullptr && old->spec == op.spec) {
+  const ListenerObject* old = next_.FindListener(spec.name);
+  if (old != nullptr && old->spec == spec) {
     ++result().unchanged;
     return absl::OkStatus();
   }
   ++(old == nullptr ? result().added : result().updated);
-  Summarize(fmt::format("listener {} on {} for pool {}", op.spec.name, op.spec.address.ToString(),
-                        op.spec.pool));
-  next_.listeners[op.spec.name] =
-      std::make_shared<ListenerObject>(ListenerObject{op.spec, revision_});
-  change_.listeners[op.spec.name] = index_;
+  Summarize(
+      fmt::format("listener {} on {} for pool {}", spec.name, spec.address.ToString(), spec.pool));
+  next_.listeners[spec.name] = std::make_shared<ListenerObject>(ListenerObject{spec, revision_});
+  change_.listeners[spec.name] = index_;
   return absl::OkStatus();
 }
 
@@ -52,29 +59,30 @@ void Batch::DropListener(const std::string& name) {
   Summarize(fmt::format("listener {} removed", name));
 }
 
-absl::Status Batch::Do(const PutPool& op) {
-  const std::string path = Path("put_pool");
-  if (auto status = ValidatePool(op.spec, path); !status.ok()) return status;
-  if (auto status = CheckObject("pool", op.spec.name, path + ".name"); !status.ok()) return status;
-  const DesiredPool* old = next_.FindPool(op.spec.name);
-  if (old != nullptr && old->object->spec == op.spec) {
+absl::Status Batch::Do(const PutPool& op) { return Put(op.spec, Path("put_pool")); }
+
+absl::Status Batch::Put(const PoolSpec& spec, const std::string& path) {
+  if (auto status = ValidatePool(spec, path); !status.ok()) return status;
+  if (auto status = CheckObject("pool", spec.name, path + ".name"); !status.ok()) return status;
+  const DesiredPool* old = next_.FindPool(spec.name);
+  if (old != nullptr && old->object->spec == spec) {
     ++result().unchanged;
     return absl::OkStatus();
   }
-  auto object = std::make_shared<PoolObject>(PoolObject{op.spec, revision_});
+  auto object = std::make_shared<PoolObject>(PoolObject{spec, revision_});
   if (old == nullptr) {
     auto pool = std::make_shared<DesiredPool>();
     pool->object = std::move(object);
-    next_.pools[op.spec.name] = std::move(pool);
+    next_.pools[spec.name] = std::move(pool);
     ++result().added;
   } else {
     const std::shared_ptr<const PoolObject> old_object = old->object;
-    next_.MutablePool(op.spec.name).object = std::move(object);
+    next_.MutablePool(spec.name).object = std::move(object);
     ++result().updated;
-    DropRingDomains(old_object->spec, op.spec);
+    DropRingDomains(old_object->spec, spec);
   }
-  change_.pools.insert(op.spec.name);
-  Summarize(fmt::format("pool {} with mode {}", op.spec.name, ModeName(EffectiveMode(op.spec))));
+  change_.pools.insert(spec.name);
+  Summarize(fmt::format("pool {} with mode {}", spec.name, ModeName(EffectiveMode(spec))));
   return absl::OkStatus();
 }
 
@@ -99,7 +107,7 @@ absl::Status Batch::Do(const SetMode& op) {
       std::make_shared<PoolObject>(PoolObject{std::move(spec), revision_});
   ++result().updated;
   change_.pools.insert(op.pool);
-  Summarize(fmt::format("pool {} to mode {}", op.pool, ModeName(op.mode)));
+  Summarize(fmt::format("mode {} {}", op.pool, ModeName(op.mode)));
   return absl::OkStatus();
 }
 
@@ -127,17 +135,24 @@ absl::Status Batch::Do(const RemovePool& op) {
     DropListener(name);
     Warn(fmt::format("listener {} led to pool {} and is removed with it", name, op.pool));
   }
-  std::vector<Address> addresses;
-  for (const auto& [address, backend] : pool->backends) addresses.push_back(address);
-  for (const Address& address : addresses) {
-    const auto is_any = [](const Claim&) { return true; };
-    DropClaims(op.pool, address, is_any, std::nullopt, /*warns=*/false, Forget::kOverride);
-  }
-  next_.pools.erase(op.pool);
-  change_.pools.insert(op.pool);
+  DropPool(op.pool);
   result() = {.removed = 1};
   Summarize(fmt::format("pool {} removed", op.pool));
   return absl::OkStatus();
+}
+
+// With its backends, which are counted.
+void Batch::DropPool(const std::string& name) {
+  std::vector<Address> addresses;
+  for (const auto& [address, backend] : next_.FindPool(name)->backends) {
+    addresses.push_back(address);
+  }
+  for (const Address& address : addresses) {
+    const auto is_any = [](const Claim&) { return true; };
+    DropClaims(name, address, is_any, std::nullopt, /*warns=*/false, Forget::kOverride);
+  }
+  next_.pools.erase(name);
+  change_.pools.insert(name);
 }
 
 // No two enabled listeners may have one protocol and address; seen at the end of the batch, so that
@@ -151,12 +166,10 @@ absl::Status Batch::CheckListenerAddresses() const {
         holders.try_emplace({ProtocolName(spec), spec.address.ToString()}, name);
     if (is_new) continue;
     const auto& [first, second] = std::pair(holder->second, name);
-    const auto changed =
-        change_.listeners.find(change_.listeners.contains(second) ? second : first);
-    const size_t op = changed == change_.listeners.end() ? 0 : changed->second;
-    return BadField(fmt::format("ops[{}].put_listener.address", op),
-                    fmt::format("{} {} is the address of listener '{}' and of listener '{}'",
-                                ProtocolName(spec), spec.address.ToString(), first, second));
+    return BadField(
+        ListenerAddressPath(change_, change_.listeners.contains(second) ? second : first),
+        fmt::format("{} {} is the address of listener '{}' and of listener '{}'",
+                    ProtocolName(spec), spec.address.ToString(), first, second));
   }
   return absl::OkStatus();
 }

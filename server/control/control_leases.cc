@@ -29,14 +29,39 @@ LeaseEffect EffectOf(ExpiryAction action) {
   return LeaseEffect::kKeep;
 }
 
+// Who asks by `request`, for the audit.
+ApplyRequest AskedBy(const RenewLeaseRequest& request) {
+  return {.owner = request.owner, .caller = request.caller};
+}
+
+// What a renewal changed, in short words.
+std::string WordsOf(const LeaseTable::Renewal& renewal) {
+  const Lease& after = renewal.after;
+  if (renewal.is_released) return fmt::format("lease released by {}", after.holder);
+  const bool is_taken = renewal.before.has_value() && renewal.before->holder != after.holder;
+  return fmt::format(
+      "lease {} by {} for {}{}", is_taken ? "taken over" : "held", after.holder,
+      absl::FormatDuration(after.ttl),
+      renewal.before.has_value() && renewal.before->is_expired ? ", after it had lapsed" : "");
+}
+
 }  // namespace
 
-absl::StatusOr<RenewLeaseResponse> ControlLoop::RenewLease(const RenewLeaseRequest& request) {
+absl::StatusOr<LeaseTable::Renewal> ControlLoop::Renew(const RenewLeaseRequest& request,
+                                                       absl::Time now) {
   if (state_ == ServerState::kDraining) return Stopping();
+  return leases_.Renew(request, now);
+}
+
+absl::StatusOr<RenewLeaseResponse> ControlLoop::RenewLease(const RenewLeaseRequest& request) {
   const absl::Time now = Now();
-  const auto renewal = leases_.Renew(request, now);
-  if (!renewal.ok()) return renewal.status();
+  const auto renewal = Renew(request, now);
+  if (!renewal.ok()) {
+    NoteRejected(AskedBy(request), renewal.status());
+    return renewal.status();
+  }
   OnRenewal(*renewal, now);
+  if (renewal->is_news()) NoteDone(AskedBy(request), WordsOf(*renewal));
   RecordEvents();
   WakeBy(NextTick(now));
   RenewLeaseResponse response{.lease = renewal->after, .revision = desired_.revision};
@@ -96,7 +121,14 @@ void ControlLoop::AdvanceLeases(absl::Time now) {
         "leases of several owners lapsed together: nothing is done to their claims until "
         "one of them is renewed or released");
   }
-  for (const auto& [owner, action] : due.actions) ActOnLease(owner, EffectOf(action), now);
+  for (const auto& [owner, action] : due.actions) {
+    const uint64_t before = desired_.revision;
+    ActOnLease(owner, EffectOf(action), now);
+    constexpr const char* kWords[] = {"drained", "removed", "kept"};
+    NoteDone({.owner = owner, .caller = {.principal = "server"}},
+             fmt::format("lease has lapsed: claims {}{}", kWords[static_cast<size_t>(action)],
+                         desired_.revision == before ? ", there are none" : ""));
+  }
 }
 
 void ControlLoop::ActOnLease(const std::string& owner, LeaseEffect effect, absl::Time now) {

@@ -17,13 +17,11 @@
 namespace sidelb::control {
 namespace {
 
-// How often active counts are read: while someone waits for them, and otherwise.
-constexpr absl::Duration kWatchedTick = absl::Milliseconds(50);
+// How often active counts are read while nobody waits for them.
 constexpr absl::Duration kUnwatchedTick = absl::Milliseconds(250);
 constexpr absl::Duration kOutlierTick = absl::Milliseconds(100);
 constexpr absl::Duration kLongestSleep = absl::Hours(1);
 constexpr absl::Duration kBetweenLargePools = absl::Milliseconds(200);
-constexpr absl::Duration kDefaultWait = absl::Seconds(5);
 constexpr absl::Duration kLongestDrainWait = absl::Hours(1);  // where no deadline ends it
 
 std::string MakeEpoch() {
@@ -47,15 +45,11 @@ absl::Duration DrainTime(const Change& change, const BackendKey& key) {
   return drain.timeout.value_or(kLongestDrainWait);
 }
 
-// How long a DRAINED wait may take unless the caller says otherwise: the longest drain and 5 s.
-absl::Duration DrainedWait(const Change& change) {
+// How long a DRAINED wait may take unless the caller says otherwise: the longest drain and `more`.
+absl::Duration DrainedWait(const Change& change, absl::Duration more) {
   absl::Duration longest = absl::ZeroDuration();
   for (const BackendKey& key : change.leaving) longest = std::max(longest, DrainTime(change, key));
-  return longest + kDefaultWait;
-}
-
-std::string NameOf(const BackendKey& key) {
-  return fmt::format("{}/{}", key.first, key.second.ToString());
+  return longest + more;
 }
 
 }  // namespace
@@ -72,6 +66,7 @@ absl::StatusOr<std::unique_ptr<ControlLoop>> ControlLoop::Start(
   absl::StatusOr<std::unique_ptr<DataPlane>> data_plane = DataPlane::Start(
       {.shards = options.shards,
        .max_connections = options.max_connections,
+       .busy_poll = options.busy_poll,
        .control = loop->io_.get_executor(),
        .on_applied = [self](uint64_t seq, uint64_t revision, std::vector<ListenError> errors) {
          self->OnApplied(seq, revision, errors);
@@ -128,6 +123,12 @@ bool ControlLoop::Post(std::function<void()> function) {
   const std::lock_guard lock(post_mutex_);
   if (is_closed_) return false;
   boost::asio::post(io_, std::move(function));
+  return true;
+}
+
+bool ControlLoop::PostOrRun(std::function<void()> function) {
+  if (!io_.get_executor().running_in_this_thread()) return Post(std::move(function));
+  function();
   return true;
 }
 
@@ -215,6 +216,7 @@ bool ControlLoop::TryApply(ApplyRequest& request, Controller::ApplyCallback& cal
   const DesiredState& base = request.is_provider ? desired_ : candidate();
   absl::StatusOr<Change> change = ApplyBatch(base, request, now);
   if (!change.ok()) return refuse(std::move(change).status());
+  WarnUnstored(request, &*change);
   // Sockets are bound for one change after the other.
   if (!change->listeners.empty() && HasPendingListeners()) return false;
   if (live_->MustWaitToBind(*change)) return false;  // PublishNext() is under way
@@ -260,7 +262,7 @@ bool ControlLoop::TryApply(ApplyRequest& request, Controller::ApplyCallback& cal
 void ControlLoop::Commit(Pending one) {
   const absl::Time now = Now();
   Change& change = one.change;
-  const absl::Duration drained_wait = DrainedWait(change);
+  const absl::Duration drained_wait = DrainedWait(change, kDefaultWait);
   const bool has_changed = change.has_changed;
   if (has_changed) {
     live_->Commit(desired_, change, std::move(one.openings), now);
@@ -294,13 +296,6 @@ void ControlLoop::Commit(Pending one) {
   if (!has_changed) return;
   CheckReads(now);
   WakeBy(std::min(live_->next_deadline(), next_expiry_.value_or(absl::InfiniteFuture())));
-}
-
-void ControlLoop::Wait(Waiting waiting, absl::Time now) {
-  if (Advance(&waiting, now)) return;
-  WakeBy(waiting.wait == WaitFor::kDrained ? std::min(waiting.deadline, now + kWatchedTick)
-                                           : waiting.deadline);
-  waiting_.push_back(std::move(waiting));
 }
 
 // Called again for what has to wait for sockets to be closed.
@@ -376,83 +371,6 @@ void ControlLoop::RecordEvents(const std::string& actor) {
   WakeBy(tracker_.next_look());
 }
 
-// Whether `waiting` was answered.
-bool ControlLoop::Advance(Waiting* waiting, absl::Time now) {
-  ApplyResponse& response = waiting->response;
-  response.reached = WaitFor::kCommitted;
-  response.pending = 0;
-  bool is_done = waiting->wait == WaitFor::kCommitted;
-  if (applied_revision_ >= response.revision) {
-    response.reached = WaitFor::kApplied;
-    is_done = is_done || waiting->wait == WaitFor::kApplied;
-    if (waiting->wait == WaitFor::kDrained) is_done = CheckLeaving(waiting);
-  } else if (!is_done) {
-    response.pending = static_cast<uint32_t>(data_plane_->shard_count());
-  }
-  if (!is_done && now < waiting->deadline) return false;
-  waiting->callback(std::move(response));
-  return true;
-}
-
-// Of a DRAINED wait whose change is applied: whether it is over.
-bool ControlLoop::CheckLeaving(Waiting* waiting) {
-  ApplyResponse& response = waiting->response;
-  uint64_t left = 0;
-  for (auto it = waiting->leaving.begin(); it != waiting->leaving.end();) {
-    const BackendKey& key = *it;
-    const LiveBackend* live = live_->FindBackend(key);
-    const BackendObject* object = desired_.FindBackend(key.first, key.second);
-    const uint32_t active =
-        live == nullptr ? 0 : live->backend->load.active.load(std::memory_order_acquire);
-    const bool is_back =
-        object != nullptr && EffectiveAdminState(object->effective) == AdminState::kEnabled;
-    if (is_back) {
-      waiting->was_taken_back = true;
-      waiting->sessions_taken_back += active;
-      response.warnings.push_back(
-          fmt::format("{}: taken back into service meanwhile", NameOf(key)));
-    } else if (active > 0) {
-      left += active;
-      ++it;
-      continue;
-    }
-    it = waiting->leaving.erase(it);
-  }
-  response.pending = static_cast<uint32_t>(left + waiting->sessions_taken_back);
-  if (!waiting->leaving.empty()) return false;
-  if (!waiting->was_taken_back) response.reached = WaitFor::kDrained;
-  return true;
-}
-
-void ControlLoop::CheckWaiting(absl::Time now) {
-  for (auto it = waiting_.begin(); it != waiting_.end();) {
-    it = Advance(&*it, now) ? waiting_.erase(it) : std::next(it);
-  }
-}
-
-// Whether `read` was answered.
-bool ControlLoop::Advance(WaitingRead* read, absl::Time now) {
-  if (desired_.revision >= read->min_revision) {
-    auto view = BuildView(desired_, *live_, ObjectFilter(read->filter));
-    view->position = events_.head();
-    read->callback(std::move(view));
-    return true;
-  }
-  if (now < read->deadline) return false;
-  read->callback(MakeError(
-      absl::StatusCode::kOutOfRange,
-      fmt::format("min_revision: {} is not reached, the revision is {}", read->min_revision,
-                  desired_.revision),
-      {.reason = "FUTURE_REVISION", .metadata = {{"current", std::to_string(desired_.revision)}}}));
-  return true;
-}
-
-void ControlLoop::CheckReads(absl::Time now) {
-  for (auto it = waiting_reads_.begin(); it != waiting_reads_.end();) {
-    it = Advance(&*it, now) ? waiting_reads_.erase(it) : std::next(it);
-  }
-}
-
 // ---- Time ----
 
 // When Tick() has something to do, unless an acknowledgement comes before.
@@ -515,20 +433,6 @@ void ControlLoop::ReportDrains(const LiveState::DrainEvents& events) const {
   }
   for (const BackendKey& key : events.ended) {
     spdlog::info("backend {}: its last session has ended", NameOf(key));
-  }
-}
-
-void ControlLoop::CheckDraining(absl::Time now) {
-  const uint64_t left = data_plane_->active_sessions();
-  // What the store is writing is answered before the end.
-  const bool is_closed = !is_publishing_ && !live_->has_pending() && pending_.empty();
-  for (auto it = drains_.begin(); it != drains_.end();) {
-    if ((left == 0 && is_closed) || now >= it->deadline) {
-      it->callback(left);
-      it = drains_.erase(it);
-    } else {
-      ++it;
-    }
   }
 }
 

@@ -45,6 +45,9 @@ class ControlLoop {
 
   // Runs `function` on the control thread; false, and it never runs, after Stop().
   bool Post(std::function<void()> function);
+  // The same; on the control thread it runs at once. What that thread posts itself may come behind
+  // what others post later, because Asio queues it when the present handler returns.
+  bool PostOrRun(std::function<void()> function);
   // Answers what waits. Idempotent.
   void Stop();
 
@@ -60,6 +63,7 @@ class ControlLoop {
   EventLog& events() { return events_; }  // any thread
   void Drain(absl::Duration timeout, std::function<void(uint64_t)> callback);
   void NoteRejected(const ApplyRequest& request, const absl::Status& status);
+  void NoteDone(const ApplyRequest& request, std::string_view summary);
   AuditPage ListAudit(const AuditQuery& query) const { return audit_.List(query); }
 
  private:
@@ -108,6 +112,10 @@ class ControlLoop {
     std::function<void(uint64_t)> callback;
   };
 
+  // How often active counts are read while someone waits for them.
+  static constexpr absl::Duration kWatchedTick = absl::Milliseconds(50);
+  static constexpr absl::Duration kDefaultWait = absl::Seconds(5);
+
   explicit ControlLoop(const Controller::Options& options);
   ProviderPort MakePort();
   // Wall-clock time that no one can set: deadlines keep their length.
@@ -116,10 +124,10 @@ class ControlLoop {
   // False, with nothing done, when it has to wait for sockets to be closed.
   bool TryApply(ApplyRequest& request, Controller::ApplyCallback& callback);
   void Commit(Pending one);
-  void Wait(Waiting waiting, absl::Time now);
 
   // control_leases.cc: what comes of time alone.
   absl::Status HoldLease(const ApplyRequest& request, absl::Time now);
+  absl::StatusOr<LeaseTable::Renewal> Renew(const RenewLeaseRequest& request, absl::Time now);
   void OnRenewal(const LeaseTable::Renewal& renewal, absl::Time now);
   void AdvanceLeases(absl::Time now);
   void ActOnLease(const std::string& owner, LeaseEffect effect, absl::Time now);
@@ -135,15 +143,18 @@ class ControlLoop {
   bool AnswerRepeat(const ApplyRequest& request, Controller::ApplyCallback& callback);
   bool HasPendingListeners() const;
   bool has_unsaved() const {
-    return !unsaved_.empty() || !unsaved_audit_.empty() || has_new_leases_;
+    return !unsaved_.empty() || !unsaved_audit_.empty() || !unsaved_requests_.empty() ||
+           !withdrawn_.empty() || has_new_leases_;
   }
   bool MustBeStored(const ApplyRequest& request, const Change& change) const;
+  void WarnUnstored(const ApplyRequest& request, Change* change) const;
   void RemakePending();
   void WriteNext();
   void OnStored(const absl::Status& status);
   void Fail(Pending* one, const absl::Status& status);
   void FailPending(const absl::Status& status);
   AuditEntry EntryOf(const Pending& one) const;
+  void Note(const ApplyRequest& request, std::string_view summary, const absl::Status& status);
   void Keep(const Pending& one, const ApplyResponse& response, absl::Time now);
   void AddStoreInfo(Info* info) const;
   void RetryListeners(absl::Time now);
@@ -161,6 +172,10 @@ class ControlLoop {
   void ReportDrains(const LiveState::DrainEvents& events) const;
   void WakeBy(absl::Time time);
   absl::Time NextTick(absl::Time now) const;
+
+  // control_waits.cc
+  static std::string NameOf(const BackendKey& key);
+  void Wait(Waiting waiting, absl::Time now);
   bool Advance(Waiting* waiting, absl::Time now);
   bool Advance(WaitingRead* read, absl::Time now);
   void CheckWaiting(absl::Time now);
@@ -211,6 +226,12 @@ class ControlLoop {
   bool is_writing_ = false;
   StoreKeys unsaved_;  // rows of changes that did not wait for the store
   std::vector<AuditEntry> unsaved_audit_;
+  // Answers that differ from those that a group wrote, and the numbers of requests and audit
+  // entries that it wrote as accepted and that were refused after all. The first ones are being
+  // written.
+  std::vector<StoredRequest> unsaved_requests_;
+  std::vector<std::pair<uint64_t, uint64_t>> withdrawn_;
+  size_t writing_requests_ = 0, writing_withdrawn_ = 0;
   bool has_new_leases_ = false;  // that the store does not know
   bool writes_leases_ = false;
   StoreKeys writing_;  // what is being written

@@ -20,8 +20,20 @@ namespace {
 
 constexpr absl::Duration kSaveAgain = absl::Seconds(1);  // what nobody waits for
 constexpr absl::Duration kRetryListeners = absl::Seconds(1);
-constexpr absl::Duration kDefaultWait = absl::Seconds(5);
 constexpr size_t kMaxAsked = 200;  // bytes of a summary of what was refused
+
+// A change that was made anew has sockets only for the listeners that it named before.
+absl::Status CheckSockets(const Change& before, const Change& after) {
+  for (const auto& [name, op] : after.listeners) {
+    if (before.listeners.contains(name)) continue;
+    return MakeError(
+        absl::StatusCode::kAborted,
+        fmt::format("listener '{}' was changed meanwhile; send the request again", name),
+        {.reason = "REVISION_MISMATCH",
+         .metadata = {{"current", std::to_string(after.next.revision - 1)}}});
+  }
+  return absl::OkStatus();
+}
 
 absl::Status NotStored(const absl::Status& status) {
   return MakeError(absl::StatusCode::kUnavailable,
@@ -165,6 +177,16 @@ AuditEntry ControlLoop::EntryOf(const Pending& one) const {
 }
 
 void ControlLoop::NoteRejected(const ApplyRequest& request, const absl::Status& status) {
+  Note(request, std::string(status.message()), status);
+}
+
+void ControlLoop::NoteDone(const ApplyRequest& request, std::string_view summary) {
+  Note(request, summary, absl::OkStatus());
+}
+
+// Of what is no accepted Apply: those are noted with what they changed.
+void ControlLoop::Note(const ApplyRequest& request, std::string_view summary,
+                       const absl::Status& status) {
   const auto details = GetErrorDetails(status);
   AuditEntry entry{.number = audit_.TakeNumber(),
                    .revision = desired_.revision,
@@ -173,7 +195,7 @@ void ControlLoop::NoteRejected(const ApplyRequest& request, const absl::Status& 
                    .peer = CleanText(request.caller.peer, kMaxText),
                    .owner = CleanText(request.owner, kMaxText),
                    .request_id = CleanText(request.request_id, kMaxAsked),
-                   .summary = CleanText(std::string(status.message()), kMaxAsked),
+                   .summary = CleanText(summary, kMaxAsked),
                    .comment = CleanText(request.comment, kMaxText),
                    .code = static_cast<int>(status.code()),
                    .error_reason = details.has_value() ? details->reason : ""};
@@ -198,14 +220,14 @@ void ControlLoop::Keep(const Pending& one, const ApplyResponse& response, absl::
   if (store_ && (!is_stored || one.was_remade)) unsaved_audit_.push_back(entry);
   audit_.Add(std::move(entry));
   if (request.request_id.empty()) return;
-  requests_.Add(
-      {.request = {.number = one.request_number != 0 ? one.request_number : requests_.TakeNumber(),
-                   .id = request.request_id,
-                   .payload = request.payload,
-                   .time = one.time,
-                   .response = response},
-       .leaving = one.change.leaving},
-      now);
+  StoredRequest stored{
+      .number = one.request_number != 0 ? one.request_number : requests_.TakeNumber(),
+      .id = request.request_id,
+      .payload = request.payload,
+      .time = one.time,
+      .response = response};
+  if (store_ && one.was_remade) unsaved_requests_.push_back(stored);
+  requests_.Add({.request = std::move(stored), .leaving = one.change.leaving}, now);
 }
 
 // ---- The store ----
@@ -228,6 +250,24 @@ bool ControlLoop::MustBeStored(const ApplyRequest& request, const Change& change
          (change.has_changed || !request.request_id.empty() || !pending_.empty());
 }
 
+// What an import says in the name of `static` is not kept: arguments and the file of --config say
+// it at each start.
+void ControlLoop::WarnUnstored(const ApplyRequest& request, Change* change) const {
+  if (!store_ || !change->has_changed) return;
+  size_t count = 0;
+  for (const Op& op : request.ops) {
+    const auto* import = std::get_if<ImportState>(&op.op);
+    if (import == nullptr) continue;
+    for (const ImportedBackend& backend : import->backends) {
+      for (const ImportedClaim& claim : backend.claims) count += claim.owner == "static";
+    }
+  }
+  if (count == 0) return;
+  change->warnings.push_back(
+      fmt::format("{} of static last until the daemon ends: arguments or --config bring them",
+                  count == 1 ? "a claim" : fmt::format("{} claims", count)));
+}
+
 // Makes what is pending anew, on top of a change that did not wait. What the store is writing goes
 // on: its rows differ by revisions at most, and are written again.
 void ControlLoop::RemakePending() {
@@ -239,11 +279,20 @@ void ControlLoop::RemakePending() {
     const bool is_in_flight = in_flight > 0;
     if (is_in_flight) --in_flight;
     absl::StatusOr<Change> change = ApplyBatch(candidate(), one.request, Now());
-    if (!change.ok()) {
-      failed.emplace_back(std::move(one), change.status());
+    absl::Status status = change.ok() ? CheckSockets(one.change, *change) : change.status();
+    std::vector<PoolLoss> losses;
+    if (status.ok()) losses = ReadLosses(candidate(), *change, *live_);
+    // What is under it may serve less than when it passed.
+    if (status.ok() && !one.request.allow_mass_removal) {
+      status = guard_.Check(one.request.owner, losses, Now());
+    }
+    if (!status.ok()) {
+      if (is_in_flight) withdrawn_.emplace_back(one.request_number, one.audit_number);
+      failed.emplace_back(std::move(one), std::move(status));
       continue;
     }
-    change->impacts = ToImpacts(ReadLosses(candidate(), *change, *live_));
+    WarnUnstored(one.request, &*change);
+    change->impacts = ToImpacts(losses);
     one.change = *std::move(change);
     one.was_remade = is_in_flight;
     if (is_in_flight) ++in_flight_;
@@ -267,6 +316,13 @@ void ControlLoop::WriteNext() {
   writing_audit_ = std::exchange(unsaved_audit_, {});
   StoreGroup group{.oldest_request = requests_.oldest(), .oldest_audit = audit_.oldest()};
   group.audit = writing_audit_;
+  group.requests = unsaved_requests_;
+  writing_requests_ = unsaved_requests_.size();
+  for (const auto& [request, entry] : withdrawn_) {
+    group.withdrawn_requests.push_back(request);
+    group.withdrawn_audit.push_back(entry);
+  }
+  writing_withdrawn_ = withdrawn_.size();
   writes_leases_ = std::exchange(has_new_leases_, false);
   if (writes_leases_) group.leases = leases_.List();
   const DesiredState* before = &desired_;
@@ -303,6 +359,10 @@ void ControlLoop::OnStored(const absl::Status& status) {
     store_failing_.reset();
     next_save_ = absl::InfinitePast();
     stored_revision_ = writing_revision_;
+    unsaved_requests_.erase(unsaved_requests_.begin(),
+                            unsaved_requests_.begin() + static_cast<long>(writing_requests_));
+    withdrawn_.erase(withdrawn_.begin(),
+                     withdrawn_.begin() + static_cast<long>(writing_withdrawn_));
     while (in_flight_ > 0) {
       --in_flight_;
       Pending one = std::move(pending_.front());

@@ -34,9 +34,14 @@ void Controller::Apply(ApplyRequest request, ApplyCallback callback) {
 }
 
 void Controller::NoteRejected(ApplyRequest request, absl::Status status) {
-  loop_->Post([loop = loop_.get(), request = std::move(request), status = std::move(status)] {
+  loop_->PostOrRun([loop = loop_.get(), request = std::move(request), status = std::move(status)] {
     loop->NoteRejected(request, status);
   });
+}
+
+void Controller::NoteDone(ApplyRequest request, std::string summary) {
+  loop_->PostOrRun([loop = loop_.get(), request = std::move(request),
+                    summary = std::move(summary)] { loop->NoteDone(request, summary); });
 }
 
 void Controller::ListAudit(AuditQuery query, AuditCallback callback) {

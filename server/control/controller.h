@@ -7,6 +7,7 @@
 // Server owns it and stops gRPC before it.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -30,6 +31,7 @@ class Controller {
   struct Options {
     size_t shards = 1;
     uint64_t max_connections = 0;  // 0 = from RLIMIT_NOFILE
+    std::chrono::microseconds busy_poll{0};
     size_t event_log_bytes = EventLog::kMaxBytes;
     absl::Duration min_lease_ttl = LeaseTable::kMinTtl;
     MakeProvider make_provider = nullptr;       // of backends besides the API; null = none
@@ -59,6 +61,8 @@ class Controller {
   // For the audit: a write that was refused before Apply(), because of its shape or its caller. Of
   // `request` owner, request_id, comment and caller are read.
   void NoteRejected(ApplyRequest request, absl::Status status);
+  // The same of something else that was done, in short words.
+  void NoteDone(ApplyRequest request, std::string summary);
 
   void ListAudit(AuditQuery query, AuditCallback callback);
 

@@ -1,7 +1,8 @@
 // DesiredState: what should be: listeners, pools and claimed backends, under one revision.
 //
-// Copying it is cheap: pools are shared until they are written (MutablePool), objects are immutable
-// and shared for ever. A batch works on a copy, which then replaces the state or is dropped.
+// Copying it is cheap: pools are shared until they are written (MutablePool), their backends in
+// chunks (shared_map.h), and objects are immutable and shared for ever. A batch works on a copy,
+// which then replaces the state or is dropped.
 //
 // Pure. Thread safety: the control thread; the objects may be read anywhere.
 #pragma once
@@ -14,6 +15,7 @@
 
 #include "absl/container/btree_map.h"
 #include "server/control/model.h"
+#include "server/control/shared_map.h"
 
 namespace sidelb::control {
 
@@ -29,7 +31,7 @@ struct AbsentOverride {
 // One pool with its backends, those with at least one claim.
 struct DesiredPool {
   std::shared_ptr<const PoolObject> object;
-  absl::btree_map<Address, std::shared_ptr<const BackendObject>> backends;
+  SharedMap<Address, std::shared_ptr<const BackendObject>> backends;
   absl::btree_map<Address, AbsentOverride> absent;  // of no backend of `backends`
 };
 

@@ -137,58 +137,96 @@ void LiveState::StopProbing(LiveBackend& live) {
   ForgetProbe(live);
 }
 
-// Makes the probes of a pool follow its configuration and its backends.
-void LiveState::SyncProbes(const DesiredState& desired, const std::string& name, absl::Time now) {
-  const auto found = pools_.find(name);
-  if (found == pools_.end()) return;
-  LivePool& pool = found->second;
+// Makes the probes of pools follow their configuration and their backends.
+void LiveState::SyncProbes(const DesiredState& before, const Change& change, absl::Time now) {
+  // Which pools are probed depends on the listeners that lead to them, too.
+  std::set<std::string> names = change.pools;
+  for (const auto& [name, op] : change.listeners) {
+    for (const DesiredState* state : {&before, &change.next}) {
+      if (const ListenerObject* listener = state->FindListener(name)) {
+        names.insert(listener->spec.pool);
+      }
+    }
+  }
+  std::set<std::string> whole;
+  for (const std::string& name : names) {
+    const auto found = pools_.find(name);
+    if (found == pools_.end()) continue;
+    LivePool& pool = found->second;
+    const DesiredPool* const wanted = change.next.FindPool(name);
+    const bool has_new_settings = SyncProbeSettings(change.next, name, pool);
+    if (wanted != nullptr && wanted->object->spec.group_by_ip) {
+      SyncGroups(*wanted, name, pool, now);
+      dirty_pools_[name].is_whole = true;  // one member's verdict is that of others
+      whole.insert(name);
+    } else if (has_new_settings || !IsSamePool(before, change.next, name)) {
+      for (auto& [address, live] : pool.backends) SyncProbe(wanted, {name, address}, pool, live);
+      whole.insert(name);
+    }
+  }
+  for (const BackendKey& key : change.backends) {
+    if (whole.contains(key.first)) continue;
+    const auto found = pools_.find(key.first);
+    if (found == pools_.end()) continue;
+    const auto live = found->second.backends.find(key.second);
+    if (live == found->second.backends.end()) continue;
+    SyncProbe(change.next.FindPool(key.first), key, found->second, live->second);
+  }
+}
+
+// Whether the pool's probes have other settings now.
+bool LiveState::SyncProbeSettings(const DesiredState& desired, const std::string& name,
+                                  LivePool& pool) {
   const DesiredPool* wanted = desired.FindPool(name);
   std::shared_ptr<const ProbeSettings> settings =
       wanted == nullptr ? nullptr : MakeSettings(desired, wanted->object->spec);
   if (!AreEqual(settings.get(), pool.probe.get())) {
     pool.probe = std::move(settings);
-    dirty_pools_.insert(name);  // health may be forgotten
+    dirty_pools_[name].is_whole = true;  // health may be forgotten
     touched_.whole_pools.insert(name);
     has_pending_ = true;
+    return true;
   }
-  if (wanted != nullptr && wanted->object->spec.group_by_ip) {
-    return SyncGroups(*wanted, name, pool, now);
+  return false;
+}
+
+// Makes the probe of a backend, outside of a group, follow its configuration.
+void LiveState::SyncProbe(const DesiredPool* wanted, const BackendKey& key, LivePool& pool,
+                          LiveBackend& live) {
+  const bool was_grouped = std::exchange(live.group_id, 0) != 0;
+  const BackendObject* object = nullptr;
+  if (wanted != nullptr) {
+    const auto found = wanted->backends.find(key.second);
+    if (found != wanted->backends.end()) object = found->second.get();
   }
-  for (auto& [address, live] : pool.backends) {
-    const bool was_grouped = std::exchange(live.group_id, 0) != 0;
-    const BackendObject* object = desired.FindBackend(name, address);
-    const bool is_probed = pool.probe != nullptr && object != nullptr &&
-                           EffectiveAdminState(object->effective) != AdminState::kDisabled;
-    if (!is_probed) {
-      StopProbing(live);
-      continue;
-    }
-    const Address probed = ProbeAddress(object->effective, wanted->object->spec);
-    if (was_grouped && live.follows_probe) {
-      // It keeps the group's verdict until a probe of its own says otherwise.
-      live.follows_probe = false;
-      live.probe_id = 0;
-      live.report.reset();
-      live.probed = probed;
-      touched_.backends.emplace_back(name, address);
-    }
-    if (live.probe_id != 0 && live.probe == pool.probe && live.probed == probed) continue;
-    if (live.probe_id == 0) live.probe_id = next_id_++;
-    if (live.probe_counters == nullptr) live.probe_counters = std::make_shared<ProbeCounters>();
-    if (!(live.probed == probed)) {
-      live.health = Health::kUnknown;
-      live.report.reset();
-    }
-    live.probe = pool.probe;
+  const bool is_probed = pool.probe != nullptr && object != nullptr &&
+                         EffectiveAdminState(object->effective) != AdminState::kDisabled;
+  if (!is_probed) return StopProbing(live);
+  const Address probed = ProbeAddress(object->effective, wanted->object->spec);
+  if (was_grouped && live.follows_probe) {
+    // It keeps the group's verdict until a probe of its own says otherwise.
+    live.follows_probe = false;
+    live.probe_id = 0;
+    live.report.reset();
     live.probed = probed;
-    probe_keys_[live.probe_id] = {name, address};
-    probes_to_put_.push_back({.id = live.probe_id,
-                              .address = probed,
-                              .backend = live.backend,
-                              .settings = pool.probe,
-                              .counters = live.probe_counters,
-                              .known = live.health});
+    touched_.backends.push_back(key);
   }
+  if (live.probe_id != 0 && live.probe == pool.probe && live.probed == probed) return;
+  if (live.probe_id == 0) live.probe_id = next_id_++;
+  if (live.probe_counters == nullptr) live.probe_counters = std::make_shared<ProbeCounters>();
+  if (!(live.probed == probed)) {
+    live.health = Health::kUnknown;
+    live.report.reset();
+  }
+  live.probe = pool.probe;
+  live.probed = probed;
+  probe_keys_[live.probe_id] = key;
+  probes_to_put_.push_back({.id = live.probe_id,
+                            .address = probed,
+                            .backend = live.backend,
+                            .settings = pool.probe,
+                            .counters = live.probe_counters,
+                            .known = live.health});
 }
 
 void LiveState::OnReports(const DesiredState& desired, std::vector<HealthReport> reports,
@@ -227,7 +265,7 @@ void LiveState::TakeHealth(const DesiredPool* wanted, const BackendKey& key, Liv
   const Health before = std::exchange(live.health, health);
   if (before == health) return;
   live.state_change_time = now;
-  dirty_pools_.insert(key.first);
+  dirty_pools_[key.first].backends.push_back(key.second);
   has_pending_ = true;
   const std::string name = fmt::format("{}/{}", key.first, key.second.ToString());
   if (health == Health::kUnhealthy) {
@@ -292,7 +330,7 @@ bool LiveState::CheckOutliers(const DesiredState& desired, absl::Time now) {
 void LiveState::TakeEjection(const BackendKey& key, LiveBackend& live,
                              std::optional<uint64_t> until_ms, absl::Time now) {
   if (live.is_ejected == until_ms.has_value()) return;
-  dirty_pools_.insert(key.first);
+  dirty_pools_[key.first].backends.push_back(key.second);
   has_pending_ = true;
   touched_.backends.push_back(key);
   live.is_ejected = until_ms.has_value();

@@ -130,8 +130,7 @@ absl::StatusOr<LiveState::Openings> LiveState::Bind(const Change& change) const 
       openings[name].sockets = *std::move(sockets);
       continue;
     }
-    const std::string field =
-        fmt::format("ops[{}].put_listener.address", change.listeners.at(name));
+    const std::string field = ListenerAddressPath(change, name);
     const std::string why =
         std::string(sockets.status().message()) + HolderHint(name, address, plan.holder);
     return MakeError(absl::StatusCode::kFailedPrecondition, fmt::format("{}: {}", field, why),

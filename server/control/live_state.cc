@@ -5,8 +5,6 @@
 
 #include "dataplane/base/status.h"
 #include "fmt/format.h"
-#include "server/control/slow_start.h"
-#include "server/control/snapshot_builder.h"
 #include "spdlog/spdlog.h"
 
 namespace sidelb::control {
@@ -14,16 +12,6 @@ namespace {
 
 uint32_t ActiveOf(const LiveBackend& live) {
   return live.backend->load.active.load(std::memory_order_acquire);
-}
-
-void LogPanic(const std::string& pool, const PoolSnapshot* before, const PoolSnapshot& after) {
-  const bool was_in_panic = before != nullptr && before->is_in_panic();
-  if (was_in_panic == after.is_in_panic()) return;
-  if (after.is_in_panic()) {
-    spdlog::warn("pool {}: panic, too few backends are healthy: unhealthy ones serve too", pool);
-  } else {
-    spdlog::info("pool {}: the panic is over", pool);
-  }
 }
 
 // The drain of an override. None, and one without a timeout, are the same: no deadline.
@@ -72,10 +60,13 @@ void LiveState::Commit(const DesiredState& before, const Change& change, Opening
   touched_.pools.insert(change.pools.begin(), change.pools.end());
   touched_.backends.insert(touched_.backends.end(), change.backends.begin(), change.backends.end());
   for (const std::string& name : change.pools) {
-    dirty_pools_.insert(name);
+    if (!IsSamePool(before, change.next, name)) dirty_pools_[name].is_whole = true;
     if (change.next.FindPool(name) != nullptr) Pool(name).removed_in_seq = 0;
   }
-  for (const BackendKey& key : change.backends) CommitBackend(before, change, key, now);
+  for (const BackendKey& key : change.backends) {
+    dirty_pools_[key.first].backends.push_back(key.second);
+    CommitBackend(before, change, key, now);
+  }
   // Takeovers first, so that nothing that is taken over is closed.
   std::set<ListenerId> taken;
   for (const auto& [name, opening] : openings) {
@@ -88,16 +79,7 @@ void LiveState::Commit(const DesiredState& before, const Change& change, Opening
       CommitListener(name, change.next.FindListener(name), &opening, taken);
     }
   }
-  // Which pools are probed depends on the listeners that lead to them, too.
-  std::set<std::string> probed = change.pools;
-  for (const auto& [name, op] : change.listeners) {
-    for (const DesiredState* state : {&before, &change.next}) {
-      if (const ListenerObject* listener = state->FindListener(name)) {
-        probed.insert(listener->spec.pool);
-      }
-    }
-  }
-  for (const std::string& name : probed) SyncProbes(change.next, name, now);
+  SyncProbes(before, change, now);
 }
 
 // The change of this backend that the next publication carries.
@@ -184,61 +166,9 @@ void LiveState::CommitBackend(const DesiredState& before, const Change& change,
 
 // ---- Publications ----
 
-// The snapshot of a pool, still without its picker.
-std::shared_ptr<PoolSnapshot> LiveState::BuildPool(const std::string& name,
-                                                   const DesiredPool& wanted, absl::Time now) {
-  LivePool& pool = Pool(name);
-  const PoolSpec& spec = wanted.object->spec;
-  const Mode mode = EffectiveMode(spec);
-  // A table that follows a growing weight would move clients again and again.
-  const bool is_hashed = mode == Mode::kMaglev || mode == Mode::kSourceHash;
-  const absl::Duration slow_start =
-      is_hashed ? absl::ZeroDuration() : spec.slow_start.value_or(absl::ZeroDuration());
-  // Who has begun to serve, and whether weights have to be scaled.
-  absl::Duration next_step = absl::InfiniteDuration();
-  uint32_t largest = 0;
-  // Both are sorted by address, and all that is wanted lives.
-  auto next = pool.backends.begin();
-  for (const auto& [address, object] : wanted.backends) {
-    while (!(next->first == address)) ++next;
-    LiveBackend& live = next->second;
-    const Health health = EffectiveHealth(*object, live);
-    const bool can_serve =
-        EffectiveAdminState(object->effective) == AdminState::kEnabled && !live.is_ejected &&
-        (health == Health::kHealthy || (health == Health::kUnknown && live.probe_id == 0));
-    if (can_serve && !live.could_serve) live.serving_since = now;
-    live.could_serve = can_serve;
-    largest = std::max(largest, EffectiveWeight(object->effective));
-    if (can_serve) {
-      next_step = std::min(next_step, TimeToNextStep(now - live.serving_since, slow_start));
-    }
-  }
-  const bool is_ramping = next_step != absl::InfiniteDuration();
-  if (is_ramping) {
-    slow_starts_[name] = now + next_step;
-    next_deadline_ = std::min(next_deadline_, now + next_step);
-  } else {
-    slow_starts_.erase(name);
-  }
-  const uint32_t scale = is_ramping ? RampScale(largest) : 1;
-  next = pool.backends.begin();
-  return BuildSnapshot(pool.id, wanted, pool.load.get(), [&](const BackendObject& object) {
-    while (!(next->first == object.address)) ++next;
-    LiveBackend& live = next->second;
-    const uint32_t weight = EffectiveWeight(object.effective) * scale;
-    const uint32_t in_force =
-        live.could_serve ? RampedWeight(weight, now - live.serving_since, slow_start) : weight;
-    live.weight_in_force = std::max(in_force / scale, std::min(in_force, 1u));
-    return Observed{.backend = live.backend.get(),
-                    .health = EffectiveHealth(object, live),
-                    .is_ejected = live.is_ejected,
-                    .weight = in_force};
-  });
-}
-
 bool LiveState::has_pending_large() const {
-  return std::any_of(dirty_pools_.begin(), dirty_pools_.end(), [this](const std::string& name) {
-    const auto pool = pools_.find(name);
+  return std::any_of(dirty_pools_.begin(), dirty_pools_.end(), [this](const auto& dirty) {
+    const auto pool = pools_.find(dirty.first);
     return pool != pools_.end() && pool->second.published != nullptr &&
            pool->second.published->is_large();
   });
@@ -249,12 +179,12 @@ LiveState::Taken LiveState::Take(uint64_t seq, const DesiredState& desired, absl
   Publication& publication = taken.publication;
   publication.seq = seq;
   publication.revision = desired.revision;
-  for (const std::string& name : dirty_pools_) {
+  for (auto& [name, dirty] : dirty_pools_) {
     LivePool& pool = Pool(name);
     const DesiredPool* wanted = desired.FindPool(name);
     std::shared_ptr<PoolSnapshot> snapshot;
     if (wanted != nullptr) {
-      snapshot = BuildPool(name, *wanted, now);
+      snapshot = BuildPool(name, *wanted, dirty, now);
       if (snapshot->is_large()) {
         taken.unfinished.push_back(snapshot);
       } else {
@@ -263,14 +193,7 @@ LiveState::Taken LiveState::Take(uint64_t seq, const DesiredState& desired, absl
     } else {
       slow_starts_.erase(name);
     }
-    // Who serves may change with the others, for all of them.
-    if (snapshot != nullptr &&
-        (pool.published == nullptr || pool.published->serving_tier() != snapshot->serving_tier() ||
-         pool.published->serving_priority() != snapshot->serving_priority())) {
-      touched_.whole_pools.insert(name);
-      LogPanic(name, pool.published.get(), *snapshot);
-    }
-    UpdateIndexBefore(pool, snapshot.get());
+    UpdateIndexBefore(pool, snapshot.get(), dirty);
     if (snapshot != nullptr) {
       publication.pools.push_back(snapshot);
     } else {
@@ -307,9 +230,9 @@ void LiveState::OnAcknowledged(uint64_t seq, const std::vector<ListenError>& err
                                absl::Time now) {
   acknowledged_seq_ = seq;
   settled_touched_.Add(std::exchange(taken_touched_, {}));
-  for (const std::string& name : std::exchange(in_flight_pools_, {})) {
+  for (const auto& [name, dirty] : std::exchange(in_flight_pools_, {})) {
     const auto found = pools_.find(name);
-    if (found != pools_.end()) UpdateIndexAfter(name, found->second);
+    if (found != pools_.end()) UpdateIndexAfter(name, found->second, dirty);
   }
   std::erase_if(closing_, [&](const Closing& c) { return c.seq != 0 && c.seq <= seq; });
   for (const ListenError& error : errors) {
@@ -357,7 +280,7 @@ LiveState::DrainEvents LiveState::Tick(absl::Time now) {
   next_deadline_ = absl::InfiniteFuture();
   for (const auto& [name, step] : slow_starts_) {
     if (step <= now) {
-      dirty_pools_.insert(name);
+      dirty_pools_[name].is_whole = true;
       has_pending_ = true;
     } else {
       next_deadline_ = std::min(next_deadline_, step);

@@ -24,6 +24,7 @@
 #include "dataplane/health/health_checker.h"
 #include "dataplane/health/outlier_detector.h"
 #include "server/control/batch.h"
+#include "server/control/snapshot_builder.h"
 #include "server/control/stats.h"
 
 namespace sidelb::control {
@@ -49,7 +50,9 @@ struct LiveBackend {
   bool could_serve = false;      // in the last publication
   absl::Time serving_since;      // when it began to
   uint32_t weight_in_force = 0;  // after slow start
-  bool had_sessions = false;     // when it was seen draining: its end is worth a line in the log
+  // By which its pool's published members have it; nullopt = they do not.
+  std::optional<uint64_t> published_order;
+  bool had_sessions = false;  // when it was seen draining: its end is worth a line in the log
   absl::Time state_change_time;
 };
 
@@ -59,6 +62,7 @@ struct LivePool {
   absl::btree_map<Address, LiveBackend> backends;
   Totals gone;  // of backends that are no more
   std::shared_ptr<const PoolSnapshot> published;
+  std::vector<uint64_t> published_orders;      // of its members, OrderedMembers
   std::shared_ptr<const ProbeSettings> probe;  // null = its backends are not probed
   OutlierDetector outliers;
   uint64_t failures_seen = 0;
@@ -92,6 +96,13 @@ struct Touched {
   std::vector<BackendKey> backends;
 
   void Add(Touched other);
+};
+
+// What of a pool has to be published anew: some backends, or all that there is. An address may
+// stand for a backend that exists no more.
+struct DirtyPool {
+  bool is_whole = false;
+  std::vector<Address> backends;
 };
 
 class LiveState {
@@ -199,7 +210,12 @@ class LiveState {
   void CommitRemoval(const BackendKey& key, const BackendObject& old_object, const Change& change,
                      absl::Time now);
   void StartDrain(const BackendKey& key, LiveBackend* live, const DrainSpec& drain, absl::Time now);
-  void SyncProbes(const DesiredState& desired, const std::string& name, absl::Time now);
+  static bool IsSamePool(const DesiredState& before, const DesiredState& after,
+                         const std::string& name);
+  void SyncProbes(const DesiredState& before, const Change& change, absl::Time now);
+  bool SyncProbeSettings(const DesiredState& desired, const std::string& name, LivePool& pool);
+  void SyncProbe(const DesiredPool* wanted, const BackendKey& key, LivePool& pool,
+                 LiveBackend& live);
   void StopProbing(LiveBackend& live);
   void TakeReport(const DesiredPool* wanted, const BackendKey& key, LiveBackend& live,
                   HealthReport report, absl::Time now);
@@ -212,8 +228,15 @@ class LiveState {
   LivePool& Pool(const std::string& name);
   bool IsFree(const BackendKey& key, const LiveBackend& live) const;
 
+  // live_pools.cc
   std::shared_ptr<PoolSnapshot> BuildPool(const std::string& name, const DesiredPool& wanted,
-                                          absl::Time now);
+                                          DirtyPool& dirty, absl::Time now);
+  OrderedMembers BuildMembers(const std::string& name, const DesiredPool& wanted, LivePool& pool,
+                              absl::Time now);
+  bool IsMendable(const std::string& name, const LivePool& pool, const PoolSpec& spec,
+                  const DirtyPool& dirty) const;
+  std::optional<OrderedMembers> MendMembers(const DesiredPool& wanted, LivePool& pool,
+                                            const DirtyPool& dirty, absl::Time now);
 
   // live_groups.cc
   struct Group;  // the backends of one IP
@@ -223,8 +246,9 @@ class LiveState {
                  const Group& group, absl::Time now);
 
   // live_index.cc
-  void UpdateIndexBefore(LivePool& pool, const PoolSnapshot* next);
-  void UpdateIndexAfter(const std::string& name, LivePool& pool);
+  void UpdateIndexBefore(LivePool& pool, const PoolSnapshot* next, const DirtyPool& dirty);
+  void UpdateIndexAfter(const std::string& name, LivePool& pool, const DirtyPool& dirty);
+  void PutInIndex(const std::string& name, LivePool& pool, const Member& member);
 
   DataPlane& data_plane_;
   uint64_t next_id_ = 1;
@@ -247,10 +271,10 @@ class LiveState {
   std::vector<Closing> closing_;
 
   bool has_pending_ = false;
-  std::set<std::string> dirty_pools_;
+  std::map<std::string, DirtyPool> dirty_pools_;
   std::vector<ListenerChange> listener_changes_;
   std::map<BackendKey, BackendChange> backend_changes_;
-  std::set<std::string> in_flight_pools_;
+  std::map<std::string, DirtyPool> in_flight_pools_;
   std::map<std::string, absl::Time> slow_starts_;  // pools, and when the next step is due
   std::set<std::string> leaving_pools_;            // removed, maybe not from the shards yet
   std::map<std::string, std::vector<Address>> joined_index_;  // by pool, for RepairIndexes()

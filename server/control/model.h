@@ -190,9 +190,28 @@ struct SetOverride {
   bool clear_health = false;
 };
 
+struct ImportedClaim {
+  std::string owner;  // empty = who acts
+  BackendSpec spec;
+};
+struct ImportedBackend {
+  std::string pool;
+  Address address;
+  std::vector<ImportedClaim> claims;  // none = one of who acts, with defaults
+  std::optional<Override> override;   // set_by is filled in; expire_time stands over ttl
+  size_t place = 0;                   // in the list of the request, for errors
+};
+// A whole state, as an export holds it: claims of all owners, and overrides.
+struct ImportState {
+  std::vector<ListenerSpec> listeners;
+  std::vector<PoolSpec> pools;
+  std::vector<ImportedBackend> backends;
+  bool replace_all = false;  // what is not named goes
+};
+
 struct Op {
   std::variant<PutListener, RemoveListener, PutPool, RemovePool, UpsertBackends, RemoveBackends,
-               ReplaceBackends, SetMode, SetOverride>
+               ReplaceBackends, SetMode, SetOverride, ImportState>
       op;
   std::optional<uint64_t> expected_revision;
 };

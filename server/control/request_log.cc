@@ -16,7 +16,8 @@ constexpr size_t kMaxIdBytes = 64;
 void RequestLog::Expire(absl::Time now) {
   while (!entries_.empty() &&
          (entries_.size() > kMaxKept || entries_.front().request.time + kKept <= now)) {
-    by_id_.erase(entries_.front().request.id);
+    const auto found = by_id_.find(entries_.front().request.id);
+    if (found != by_id_.end() && found->second == &entries_.front()) by_id_.erase(found);
     entries_.pop_front();
   }
 }

@@ -41,6 +41,9 @@ struct StoreGroup {
   std::map<BackendKey, std::shared_ptr<const BackendObject>> backends;
   std::vector<StoredRequest> requests;
   std::vector<AuditEntry> audit;
+  // Of what an earlier group wrote as accepted, and which was refused after all.
+  std::vector<uint64_t> withdrawn_requests;
+  std::vector<uint64_t> withdrawn_audit;
   std::optional<std::vector<Lease>> leases;  // all that there are; absent = as they were
   // Those with lower numbers go.
   uint64_t oldest_request = 0;

@@ -6,8 +6,8 @@
 namespace sidelb::control {
 namespace {
 
-// A provider changes pools without waiting for the disk: so many changes may be lost with a crash,
-// and their revisions must not come again for something else.
+// Providers, leases and overrides that end change the state without waiting for the disk: so many
+// changes may be lost with a crash, and their revisions must not come again for something else.
 constexpr uint64_t kUnstoredRevisions = 100'000;
 
 // The stored part of a backend; null when it has none.
@@ -104,7 +104,7 @@ void AddRows(const DesiredState& state, const StoreKeys& keys, StoreGroup* group
 Change RestoreChange(const StoredState& stored, absl::Time now) {
   Change change;
   DesiredState& next = change.next;
-  bool follows_domains = false;
+  bool changes_by_itself = !stored.leases.empty();
   for (const auto& listener : stored.listeners) {
     next.listeners[listener->spec.name] = listener;
     change.listeners[listener->spec.name] = 0;
@@ -114,9 +114,11 @@ Change RestoreChange(const StoredState& stored, absl::Time now) {
     pool->object = object;
     next.pools[object->spec.name] = std::move(pool);
     change.pools.insert(object->spec.name);
-    follows_domains = follows_domains || !object->spec.ring_domains.empty();
+    changes_by_itself = changes_by_itself || !object->spec.ring_domains.empty();
   }
   for (const auto& row : stored.backends) {
+    changes_by_itself =
+        changes_by_itself || (row->override.has_value() && row->override->expire_time.has_value());
     if (next.FindPool(row->pool) == nullptr) continue;
     DesiredPool& pool = next.MutablePool(row->pool);
     if (row->claims.empty()) {
@@ -134,10 +136,10 @@ Change RestoreChange(const StoredState& stored, absl::Time now) {
       next.next_claim_order = std::max(next.next_claim_order, claim.order + 1);
     }
     change.backends.emplace(row->pool, row->address);
-    pool.backends[row->address] = std::move(object);
+    pool.backends.insert_or_assign(row->address, std::move(object));
     ++next.backend_count;
   }
-  next.revision = stored.revision + (follows_domains ? kUnstoredRevisions : 0);
+  next.revision = stored.revision + (changes_by_itself ? kUnstoredRevisions : 0);
   change.has_changed = true;
   return change;
 }

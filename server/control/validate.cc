@@ -78,25 +78,25 @@ absl::Status ValidateOwner(const ApplyRequest& request) {
   return is_built_in ? absl::OkStatus() : ValidateApiOwner(request.owner);
 }
 
-absl::Status ValidateApiOwner(std::string_view whole) {
+absl::Status ValidateApiOwner(std::string_view whole, std::string_view path) {
   std::string_view owner = whole;
   if (!owner.starts_with("api:")) {
     if (owner == "static" || owner.starts_with("ring:") || owner.starts_with("xds:")) {
       return MakeError(
           absl::StatusCode::kFailedPrecondition,
-          fmt::format("owner: '{}' is built in; the API may only act as api:NAME", owner),
+          fmt::format("{}: '{}' is built in; the API may only act as api:NAME", path, owner),
           {.reason = "OWNER_READ_ONLY", .metadata = {{"owner", std::string(owner)}}});
     }
-    return BadField("owner", fmt::format("'{}'; allowed: api:NAME", owner));
+    return BadField(path, fmt::format("'{}'; allowed: api:NAME", owner));
   }
   owner.remove_prefix(4);
   const bool good = std::all_of(owner.begin(), owner.end(), [](char c) {
     return IsNameByte(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' || c == '/';
   });
   if (owner.empty() || owner.size() > 63 || !good) {
-    return BadField("owner", fmt::format("'{}'; allowed: api: and 1 to 63 of a-z, A-Z, 0-9, "
-                                         "- . _ and /",
-                                         whole));
+    return BadField(path, fmt::format("'{}'; allowed: api: and 1 to 63 of a-z, A-Z, 0-9, "
+                                      "- . _ and /",
+                                      whole));
   }
   return absl::OkStatus();
 }

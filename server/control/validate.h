@@ -21,7 +21,7 @@ absl::Status ValidateText(std::string_view text, std::string_view path);
 absl::Status ValidateName(std::string_view name, std::string_view path);
 absl::Status ValidateOwner(const ApplyRequest& request);
 // api:NAME, who may hold a lease.
-absl::Status ValidateApiOwner(std::string_view owner);
+absl::Status ValidateApiOwner(std::string_view owner, std::string_view path = "owner");
 absl::Status ValidateListener(const ListenerSpec& spec, const std::string& path);
 absl::Status ValidatePool(const PoolSpec& spec, const std::string& path);
 absl::Status ValidateHashTableSize(const std::optional<uint32_t>& size, std::string_view path);

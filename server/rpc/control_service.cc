@@ -238,7 +238,10 @@ grpc::ServerUnaryReactor* ControlService::RenewLease(grpc::CallbackServerContext
                                                      pb::RenewLeaseResponse* response) {
   const auto call = calls_.Start();
   if (call->is_claimed()) return call.get();  // stopping
-  const auto refuse = [&call](const absl::Status& status) {
+  const auto refuse = [&](const absl::Status& status) {
+    if (const auto known = Identify(*context)) {
+      controller_->NoteRejected({.owner = OwnerOf(request->owner()), .caller = *known}, status);
+    }
     if (call->Claim()) call->Finish(ToGrpcStatus(status));
     return call.get();
   };
@@ -308,6 +311,15 @@ grpc::ServerUnaryReactor* ControlService::ListAudit(grpc::CallbackServerContext*
 
 // ---- Shutdown ----
 
+namespace {
+
+// Who asks by `request`, for the audit.
+control::ApplyRequest AskedBy(const pb::ShutdownRequest& request, const control::Caller& caller) {
+  return {.comment = request.comment(), .request_id = request.request_id(), .caller = caller};
+}
+
+}  // namespace
+
 absl::Status ControlService::StartShutdown(const pb::ShutdownRequest& request,
                                            const control::Caller& caller,
                                            pb::ShutdownResponse* response) {
@@ -319,6 +331,10 @@ absl::Status ControlService::StartShutdown(const pb::ShutdownRequest& request,
   const bool was_on = surroundings_.shutdown->is_on();
   const absl::Time deadline = surroundings_.shutdown->TurnOn(query->drain_timeout, absl::Now());
   if (!was_on) {
+    controller_->NoteDone(
+        AskedBy(request, caller),
+        fmt::format("shutdown: sessions may end within {}",
+                    absl::FormatDuration(surroundings_.shutdown->drain_timeout())));
     spdlog::info("{} at {} asked for the end of the daemon{}{}", caller.principal, caller.peer,
                  query->comment.empty() ? "" : ": ", query->comment);
   }
@@ -334,6 +350,9 @@ grpc::ServerUnaryReactor* ControlService::Shutdown(grpc::CallbackServerContext* 
   if (call->is_claimed()) return call.get();  // stopping
   const auto caller = Admit(*context, Call::kShutdown);
   if (!caller.ok()) {
+    if (const auto known = Identify(*context)) {
+      controller_->NoteRejected(AskedBy(*request, *known), caller.status());
+    }
     if (call->Claim()) call->Finish(ToGrpcStatus(caller.status()));
     return call.get();
   }
@@ -342,7 +361,9 @@ grpc::ServerUnaryReactor* ControlService::Shutdown(grpc::CallbackServerContext* 
       [this, call, response, request = *request, caller = *caller](const control::Info& info) {
         if (!call->Claim()) return;
         response->set_active_connections(info.active_connections);
-        call->Finish(ToGrpcStatus(StartShutdown(request, caller, response)));
+        const absl::Status status = StartShutdown(request, caller, response);
+        if (!status.ok()) controller_->NoteRejected(AskedBy(request, caller), status);
+        call->Finish(ToGrpcStatus(status));
       });
   return call.get();
 }

@@ -11,6 +11,8 @@
 #include "fmt/format.h"
 #include "server/control/config_digest.h"
 #include "server/control/errors.h"
+#include "server/control/request_log.h"
+#include "server/rpc/convert_import.h"
 #include "server/rpc/convert_resources.h"
 #include "server/rpc/convert_values.h"
 #include "server/rpc/first_error.h"
@@ -150,8 +152,7 @@ control::Op OpFromProto(const pb::Op& proto, const FieldPath& path, FirstError* 
       op.op = OverrideFromProto(proto.set_override(), path.Field("set_override"), error);
       break;
     case pb::Op::kImportState:
-      error->Add(CapabilityError(path.Field("import_state").ToString(),
-                                 "is not supported by this version"));
+      op.op = ImportFromProto(proto.import_state(), path.Field("import_state"), error);
       break;
     case pb::Op::OP_NOT_SET:
       error->Add(BadFieldAt(path, "has no op; set exactly one, put_pool for example"));
@@ -339,6 +340,9 @@ absl::StatusOr<ShutdownQuery> FromProto(const pb::ShutdownRequest& request) {
                                           absl::FormatDuration(*timeout)));
     }
     query.drain_timeout = *timeout;
+  }
+  if (absl::Status status = control::ValidateRequestId(request.request_id()); !status.ok()) {
+    return status;
   }
   if (query.comment.size() > control::kMaxText) {
     return BadFieldAt(root.Field("comment"), fmt::format("has {} bytes; allowed: {}",

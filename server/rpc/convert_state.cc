@@ -60,6 +60,7 @@ pb::Claim ClaimToProto(const control::Claim& claim) {
   *proto.mutable_spec() = ToProto(claim.spec);
   proto.set_revision(claim.revision);
   proto.set_lease_expired(claim.lease_expired);
+  proto.set_order(claim.order);
   return proto;
 }
 

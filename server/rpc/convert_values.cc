@@ -14,6 +14,8 @@
 namespace sidelb::rpc {
 namespace {
 
+// Years 1 to 9999, all that a Timestamp may hold.
+constexpr int64_t kFirstSecond = -62'135'596'800, kLastSecond = 253'402'300'799;
 // Of google.protobuf.Duration, as its documentation says: about 10 000 years.
 constexpr int64_t kMaxDurationSeconds = 315'576'000'000;
 constexpr int32_t kNanosPerSecond = 1'000'000'000;
@@ -182,11 +184,18 @@ google::protobuf::Duration ToProto(absl::Duration duration) {
   return proto;
 }
 
+absl::StatusOr<absl::Time> FromProto(const google::protobuf::Timestamp& proto,
+                                     const FieldPath& path) {
+  const int64_t seconds = proto.seconds();
+  const int32_t nanos = proto.nanos();
+  if (seconds < kFirstSecond || seconds > kLastSecond || nanos < 0 || nanos >= kNanosPerSecond) {
+    return BadFieldAt(path, fmt::format("{} s and {} ns are no valid time", seconds, nanos));
+  }
+  return absl::FromUnixSeconds(seconds) + absl::Nanoseconds(nanos);
+}
+
 google::protobuf::Timestamp ToProto(absl::Time time) {
-  // Years 1 to 9999, all that a Timestamp may hold.
-  static const absl::Time kFirst = absl::FromUnixSeconds(-62'135'596'800);
-  static const absl::Time kLast = absl::FromUnixSeconds(253'402'300'799);
-  time = std::clamp(time, kFirst, kLast);
+  time = std::clamp(time, absl::FromUnixSeconds(kFirstSecond), absl::FromUnixSeconds(kLastSecond));
   google::protobuf::Timestamp proto;
   const int64_t seconds = absl::ToUnixSeconds(time);  // rounds down, so that nanos >= 0
   proto.set_seconds(seconds);

@@ -25,6 +25,8 @@ absl::Status BadFieldAt(const FieldPath& path, std::string_view description);
 absl::StatusOr<absl::Duration> FromProto(const google::protobuf::Duration& proto,
                                          const FieldPath& path);
 google::protobuf::Duration ToProto(absl::Duration duration);
+absl::StatusOr<absl::Time> FromProto(const google::protobuf::Timestamp& proto,
+                                     const FieldPath& path);
 google::protobuf::Timestamp ToProto(absl::Time time);
 
 absl::StatusOr<Address> AddressFromProto(const std::string& text, const FieldPath& path);

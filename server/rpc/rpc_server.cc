@@ -235,17 +235,15 @@ absl::Status RpcServer::Start(control::Controller* controller, const std::string
   return absl::OkStatus();
 }
 
-void RpcServer::Reload() {
+absl::Status RpcServer::Reload() {
   if (parts_->tls != nullptr) parts_->tls->Current();
   const std::string& path = parts_->security.roles;
-  if (path.empty()) return;
+  if (path.empty()) return absl::OkStatus();
   auto roles = ReadRoles(path);
-  if (!roles.ok()) {
-    spdlog::error("roles: {}; those of before stay in use", std::string(roles.status().message()));
-    return;
-  }
+  if (!roles.ok()) return roles.status();
   LogRoles(path, *roles);
   parts_->access->SetRoles(std::make_shared<const Roles>(*std::move(roles)));
+  return absl::OkStatus();
 }
 
 const Endpoint& RpcServer::endpoint() const { return parts_->endpoint; }

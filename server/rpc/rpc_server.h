@@ -47,9 +47,9 @@ class RpcServer {
   absl::Status Start(control::Controller* controller, const std::string& version,
                      const std::string& epoch, ShutdownSwitch* shutdown = nullptr);
 
-  // Reads the roles file and the files of TLS again, and logs what came of it. A file that cannot
-  // be used changes nothing.
-  void Reload();
+  // Reads the roles file and the files of TLS again. A file that cannot be used changes nothing;
+  // the error is that of the roles file, with its name.
+  absl::Status Reload();
 
   // Where it listens, with the port that the kernel chose.
   const Endpoint& endpoint() const;

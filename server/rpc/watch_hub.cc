@@ -16,7 +16,6 @@ namespace sidelb::rpc {
 namespace {
 
 constexpr size_t kMaxEventsRead = 8'192;  // of the log, for one message
-constexpr size_t kMaxOverflows = 3;       // within kOverflowTime
 constexpr std::chrono::seconds kOverflowTime{60};
 
 // As a client may send anything.
@@ -232,14 +231,14 @@ void WatchHub::Pump(Watch& watch) {
     grpc::ByteBuffer chunk = watch.snapshot->chunks[watch.next_chunk++];
     if (watch.next_chunk == watch.snapshot->chunks.size()) watch.snapshot.reset();
     Write(watch, std::move(chunk));
-  } else if (!SendEvents(watch, now) && watch.is_subscribed && now >= watch.next_heartbeat &&
-             watch.position >= watch.digest_from) {
+  } else if (!SendEvents(watch, now) && !watch.is_finished && watch.is_subscribed &&
+             now >= watch.next_heartbeat && watch.position >= watch.digest_from) {
     SendHeartbeat(watch, now);
   }
   SetDue(watch);
 }
 
-// False when there is nothing to send now.
+// False when there is nothing to send now; the watch may have ended.
 bool WatchHub::SendEvents(Watch& watch, Clock::time_point now) {
   const control::EventLog& log = controller_->events();
   while (now >= watch.next_events) {
@@ -278,9 +277,9 @@ void WatchHub::SendHeartbeat(Watch& watch, Clock::time_point now) {
 void WatchHub::OnOverflow(Watch& watch, Clock::time_point now) {
   std::erase_if(watch.overflows, [now](auto time) { return now - time > kOverflowTime; });
   watch.overflows.push_back(now);
-  if (watch.overflows.size() >= kMaxOverflows) {
+  if (watch.overflows.size() >= options_.max_overflows) {
     return Finish(watch, SlowConsumer(fmt::format("it fell behind what is kept {} times in {} s",
-                                                  kMaxOverflows, kOverflowTime.count())));
+                                                  options_.max_overflows, kOverflowTime.count())));
   }
   Subscribe(watch, true, pb::RESYNC_REASON_SLOW_CONSUMER);
 }

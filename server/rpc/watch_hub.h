@@ -6,7 +6,7 @@
 //   2. Snapshot chunks, then events, at most 10 messages a second, the latest state of each object;
 //      one message at a time is on its way.
 //   3. A watch that falls off the log gets RESYNC and a new snapshot; the third time within a
-//      minute, and when one message takes kStuck to leave, it is ended.
+//      minute, and when one message takes 30 s to leave, it is ended.
 //
 // Thread safety: Start() by any thread; Stop() and the destructor by the thread that owns it.
 // Ownership: ControlService. It must outlive the grpc::Server, and the controller must outlive it.
@@ -42,6 +42,7 @@ class WatchHub {
  public:
   struct Options {
     size_t max_watches = kMaxWatches;
+    size_t max_overflows = 3;  // within a minute
     std::chrono::milliseconds between_events{100};
     std::chrono::milliseconds stuck{30'000};  // for one message to leave
   };

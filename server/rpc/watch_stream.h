@@ -9,6 +9,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <cassert>
 #include <functional>
 #include <utility>
 
@@ -29,13 +30,21 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
 
   // REQUIRES: no other one is under way.
   void Write(grpc::ByteBuffer message) {
+    assert(!is_finished_);  // gRPC may have freed the call
     message_ = std::move(message);
     StartWrite(&message_);
   }
   // REQUIRES: no Write() is under way.
   void WriteAndFinish(grpc::ByteBuffer message, const grpc::Status& status) {
+    assert(!is_finished_);
+    is_finished_ = true;
     message_ = std::move(message);
     StartWriteAndFinish(&message_, grpc::WriteOptions(), status);
+  }
+  void Finish(const grpc::Status& status) {
+    assert(!is_finished_);
+    is_finished_ = true;
+    ServerWriteReactor::Finish(status);
   }
   // Makes a Write() under way fail.
   void Cancel() { context_->TryCancel(); }
@@ -48,6 +57,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   grpc::CallbackServerContext* const context_;
   const Callbacks callbacks_;
   grpc::ByteBuffer message_;  // under way
+  bool is_finished_ = false;
 };
 
 }  // namespace sidelb::rpc

@@ -43,6 +43,8 @@ constexpr const char* kSql[] = {
     "DELETE FROM requests WHERE number < ?",
     "INSERT OR REPLACE INTO audit VALUES (?, ?)",
     "DELETE FROM audit WHERE number < ?",
+    "DELETE FROM requests WHERE number = ?",
+    "DELETE FROM audit WHERE number = ?",
     "DELETE FROM leases",
     "INSERT INTO leases VALUES (?, ?)",
 };
@@ -343,6 +345,12 @@ absl::Status StateDatabase::WriteRows(const control::StoreGroup& group) {
     if (!is_ok) break;
     const std::string bytes = Encode(entry);
     is_ok = Row(statements_[kPutAudit]).Number(entry.number).Blob(bytes).Run();
+  }
+  for (const uint64_t number : group.withdrawn_requests) {
+    is_ok = is_ok && Row(statements_[kWithdrawRequest]).Number(number).Run();
+  }
+  for (const uint64_t number : group.withdrawn_audit) {
+    is_ok = is_ok && Row(statements_[kWithdrawAudit]).Number(number).Run();
   }
   if (is_ok && group.leases.has_value()) {
     is_ok = Row(statements_[kDropLeases]).Run();

@@ -54,6 +54,8 @@ class StateDatabase {
     kDropRequests,
     kPutAudit,
     kDropAudit,
+    kWithdrawRequest,
+    kWithdrawAudit,
     kDropLeases,
     kPutLease,
     kStatements,
