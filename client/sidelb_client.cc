@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "client/generic_call.h"
 #include "client/grpc_watch_stream.h"
 #include "fmt/format.h"
 #include "sidelb/v1/control.grpc.pb.h"
@@ -141,15 +142,16 @@ absl::Status ToStatus(const grpc::Status& from, const Endpoint& endpoint, absl::
 }  // namespace
 
 struct Client::Connection {
+  std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<pb::ControlService::Stub> stub;
 };
 
 Client::Client(const Endpoint& endpoint, const Options& options)
-    : endpoint_(endpoint),
-      options_(options),
-      connection_(std::make_unique<Connection>(Connection{pb::ControlService::NewStub(
-          grpc::CreateCustomChannel(Target(endpoint), MakeCredentials(endpoint, options),
-                                    MakeArguments(endpoint, options)))})) {}
+    : endpoint_(endpoint), options_(options), connection_(std::make_unique<Connection>()) {
+  connection_->channel = grpc::CreateCustomChannel(
+      Target(endpoint), MakeCredentials(endpoint, options), MakeArguments(endpoint, options));
+  connection_->stub = pb::ControlService::NewStub(connection_->channel);
+}
 
 Client::~Client() = default;
 
@@ -244,6 +246,19 @@ absl::Status Client::WaitForRevision(uint64_t revision, absl::Duration timeout) 
     return MakeError(absl::StatusCode::kDeadlineExceeded, kReasonTimeout, status.error_message());
   }
   return ToStatus(status, endpoint_, timeout);
+}
+
+absl::Status Client::Call(const google::protobuf::MethodDescriptor& method,
+                          const google::protobuf::Message& request,
+                          const ResponseSink& on_response) {
+  absl::Duration timeout = method.server_streaming() ? kMaxTimeout : options_.timeout;
+  if (const auto* write = dynamic_cast<const pb::ApplyRequest*>(&request)) {
+    timeout += WaitTime(*write);
+  }
+  grpc::ClientContext context;
+  SetDeadline(&context, timeout);
+  return ToStatus(CallMethod(connection_->channel, method, request, on_response, &context),
+                  endpoint_, timeout);
 }
 
 std::unique_ptr<WatchStream> Client::Watch(const pb::WatchRequest& request) {

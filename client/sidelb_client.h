@@ -23,6 +23,7 @@
 // broke. Calls must have returned before it is destroyed.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,9 @@
 namespace sidelb::client {
 
 namespace pb = sidelb::v1;
+
+// Takes one response of a call.
+using ResponseSink = std::function<bool(const google::protobuf::Message&)>;
 
 class Client {
  public:
@@ -74,6 +78,11 @@ class Client {
   // Waits until reads show `revision` or a later one. DEADLINE_EXCEEDED (TIMEOUT) when that did not
   // come within `timeout`; the client's own timeout does not matter here.
   absl::Status WaitForRevision(uint64_t revision, absl::Duration timeout);
+
+  // Any method of the service, by its description. A stream has no timeout: it lasts until the
+  // daemon ends it or `on_response` returns false.
+  absl::Status Call(const google::protobuf::MethodDescriptor& method,
+                    const google::protobuf::Message& request, const ResponseSink& on_response);
 
   // Opens a stream and does not wait for it. Most callers want a Follower (follower.h) around it.
   // The client must outlive the stream.

@@ -42,7 +42,8 @@ struct WriteOptions {
   std::optional<pb::WaitFor> wait;  // APPLIED
   std::optional<absl::Duration> wait_timeout;
   bool allows_mass_removal = false;
-  std::optional<std::string> holder;  // of the owner's lease
+  std::optional<std::string> holder;      // of the owner's lease
+  std::optional<std::string> request_id;  // absent = one made up
 };
 
 // What further options do to an object, in their order.
@@ -221,6 +222,7 @@ struct WatchCommand {
   pb::View view = pb::VIEW_FULL;
   std::optional<ResumeToken> resume;
   bool has_heartbeats = false;
+  std::string hook;  // runs for each event; empty = events are printed
 };
 
 struct StatsCommand {
@@ -254,6 +256,51 @@ struct AuditCommand {
   uint32_t count = 20;
 };
 
+struct GetOwnersCommand {};
+
+// What `apply` with the same file would change.
+struct DiffCommand {
+  ApplyFileCommand apply;
+};
+
+struct RawCommand {
+  std::string method;   // of the service
+  std::string request;  // JSON, "-" for standard input, "@FILE"
+};
+
+struct CompletionCommand {
+  std::string shell;
+};
+
+// What may come next in a line that is not finished.
+struct Completion {
+  // What the daemon is asked for, of `pool` if that is given.
+  enum class Names {
+    kNone,
+    kPools,
+    kListeners,
+    kPoolsAndListeners,
+    kOwners,
+    kAddresses,
+    kZones,
+    kGroups,
+    kTags
+  };
+
+  std::string prefix;              // what candidates begin with
+  std::string lead;                // of the same word, before them: "--mode="
+  std::vector<std::string> words;  // candidates that need no daemon
+  Names names = Names::kNone;
+  std::string pool;
+  std::vector<std::string> given;         // which are no candidates any more
+  bool takes_files = false;               // the shell knows the names of files
+  std::vector<std::string> global_words;  // options of the line that say where the daemon is
+};
+
+struct CompleteCommand {
+  Completion completion;
+};
+
 struct InfoCommand {};
 
 struct ShutdownCommand {
@@ -268,7 +315,8 @@ using Command =
                  RemoveBackendsCommand, RemovePoolsCommand, RemoveListenersCommand, ReplaceCommand,
                  ApplyFileCommand, ExportCommand, SetModeCommand, OverrideCommand,
                  ShowHealthCommand, WaitCommand, WatchCommand, StatsCommand, TopCommand,
-                 LeaseCommand, AuditCommand, InfoCommand, ShutdownCommand, VersionCommand>;
+                 LeaseCommand, AuditCommand, InfoCommand, ShutdownCommand, VersionCommand,
+                 CompletionCommand, CompleteCommand, RawCommand, GetOwnersCommand, DiffCommand>;
 
 struct Arguments {
   GlobalOptions global;

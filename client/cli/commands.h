@@ -20,6 +20,11 @@ ExitCode RunCommand(const Invocation& invocation, const TopCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const LeaseCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const AuditCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const VersionCommand& command);
+ExitCode RunCommand(const Invocation& invocation, const CompletionCommand& command);
+ExitCode RunCommand(const Invocation& invocation, const RawCommand& command);
+ExitCode RunCommand(const Invocation& invocation, const GetOwnersCommand& command);
+ExitCode RunCommand(const Invocation& invocation, const DiffCommand& command);
+ExitCode RunCommand(const Invocation& invocation, const CompleteCommand& command);
 
 ExitCode RunCommand(const Invocation& invocation, const AddBackendsCommand& command);
 ExitCode RunCommand(const Invocation& invocation, const AddPoolCommand& command);

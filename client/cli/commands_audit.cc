@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "client/cli/commands.h"
+#include "client/cli/json_output.h"
 #include "client/cli/report.h"
 #include "client/cli/table.h"
 #include "client/cli/values.h"
@@ -49,6 +50,12 @@ ExitCode RunCommand(const Invocation& invocation, const AuditCommand& command) {
            static_cast<uint32_t>(all.entries_size()) < command.count);
   // The latest last, as in a log.
   std::reverse(all.mutable_entries()->begin(), all.mutable_entries()->end());
+  if (invocation.arguments.global.output == Output::kJsonLines) {
+    for (const pb::AuditEntry& entry : all.entries()) {
+      streams.out << ToJson(entry, JsonLayout::kLine, JsonFields::kAll);
+    }
+    return ExitCode::kOk;
+  }
   if (invocation.is_json()) {
     PrintMessage(invocation, all);
     return ExitCode::kOk;

@@ -1,12 +1,15 @@
 // watch.
 #include <algorithm>
+#include <atomic>
 
 #include "absl/time/clock.h"
 #include "client/cli/commands.h"
 #include "client/cli/event_lines.h"
 #include "client/cli/follow.h"
 #include "client/cli/report.h"
+#include "client/cli/run_hook.h"
 #include "client/cli/values.h"
+#include "fmt/format.h"
 
 namespace sidelb::client {
 namespace {
@@ -116,6 +119,36 @@ class JsonPrinter {
   bool has_printed_objects_ = false;
 };
 
+// Runs a command for each change.
+class HookRunner {
+ public:
+  HookRunner(const Streams& streams, const std::string& command)
+      : streams_(streams), command_(command) {}
+
+  void Run(const Follower::Step& step, const WatchView& view) {
+    const auto token = view.token();
+    const std::string token_text = token ? token->ToString() : "";
+    for (const WatchView::Change& change : step.changes) {
+      // Whoever presses Ctrl-C does not want to wait for the rest.
+      if (is_stopped) return;
+      streams_.out.flush();
+      const std::string failure =
+          RunHook(command_, TokenLine(change.event, token_text, JsonLayout::kLine),
+                  HookVariables(change.event, token_text));
+      if (failure.empty()) continue;
+      PrintWarning(streams_,
+                   fmt::format("--exec failed for {}: {}", NameOf(change.event), failure));
+      streams_.err.flush();
+    }
+  }
+
+  std::atomic<bool> is_stopped = false;
+
+ private:
+  const Streams& streams_;
+  const std::string& command_;
+};
+
 }  // namespace
 
 ExitCode RunCommand(const Invocation& invocation, const WatchCommand& command) {
@@ -126,7 +159,11 @@ ExitCode RunCommand(const Invocation& invocation, const WatchCommand& command) {
     request.set_resume_position(command.resume->position);
   }
   Follower follower(std::move(request), FollowOptions(invocation));
-  const Interrupt::Listener listener(streams.interrupt, [&follower] { follower.Cancel(); });
+  HookRunner hook(streams, command.hook);
+  const Interrupt::Listener listener(streams.interrupt, [&follower, &hook] {
+    hook.is_stopped = true;
+    follower.Cancel();
+  });
   ConnectionNotices notices(streams);
   EventPrinter events(streams);
   JsonPrinter json(streams, invocation.arguments.global.output, command.has_heartbeats);
@@ -134,7 +171,9 @@ ExitCode RunCommand(const Invocation& invocation, const WatchCommand& command) {
     const Follower::Step step = follower.Next(absl::InfiniteFuture());
     notices.Tell(step);
     if (step.kind == Follower::Step::Kind::kMessage) {
-      if (invocation.is_json()) {
+      if (!command.hook.empty()) {
+        hook.Run(step, follower.view());
+      } else if (invocation.is_json()) {
         json.Print(step, follower.view());
       } else {
         events.Print(step, follower.view());

@@ -10,6 +10,7 @@
 #include "client/cli/json_output.h"
 #include "client/cli/read_state.h"
 #include "client/cli/report.h"
+#include "client/cli/retry.h"
 #include "client/cli/values.h"
 #include "client/error_details.h"
 #include "fmt/format.h"
@@ -32,6 +33,16 @@ struct Applied {
 
 bool IsMismatch(const absl::Status& status) {
   return absl::IsAborted(status) && GetErrorDetails(status).reason == "REVISION_MISMATCH";
+}
+
+// So that the write can be sent again when its answer is lost. A plan that is made anew is another
+// request.
+void SetRequestId(const WriteOptions& write, pb::ApplyRequest* request) {
+  if (write.request_id) {
+    request->set_request_id(*write.request_id);
+  } else if (request->request_id().empty() && !request->validate_only()) {
+    request->set_request_id(NewRequestId());
+  }
 }
 
 // Override ops that met no backend: the daemon takes them for done, a person does not.
@@ -95,6 +106,7 @@ ExitCode Write(const Invocation& invocation, const Planner& plan_write,
   for (int attempt = 1;; ++attempt) {
     absl::StatusOr<WritePlan> plan = plan_write();
     if (!plan.ok()) return PrintError(plan.status(), output, invocation.streams);
+    SetRequestId(invocation.arguments.write, &plan->request);
     absl::StatusOr<pb::ApplyResponse> response = invocation.calls.apply(plan->request);
     if (response.ok()) {
       for (const std::string& warning : plan->warnings) PrintWarning(invocation.streams, warning);
@@ -252,9 +264,12 @@ ExitCode RunCommand(const Invocation& invocation, const ApplyFileCommand& comman
     return Write(invocation,
                  [&] { return PlanApplyRequest(invocation.arguments, command, *request); });
   }
+  const auto& state = std::get<pb::State>(*input);
+  if (IsImported(invocation.arguments, command, state)) {
+    return Write(invocation, PlanImport(invocation.arguments, command, state));
+  }
   return Write(invocation, [&]() -> absl::StatusOr<WritePlan> {
     std::optional<CurrentState> current;
-    const auto& state = std::get<pb::State>(*input);
     if (NeedsCurrentState(invocation.arguments, command, state)) {
       pb::GetStateRequest request;
       request.set_view(pb::VIEW_CONFIG);

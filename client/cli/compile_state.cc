@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "client/cli/exit_code.h"
@@ -311,7 +312,42 @@ absl::StatusOr<WritePlan> PlanApplyRequest(const Arguments& arguments,
   return plan;
 }
 
-pb::State WithoutOutput(pb::State state) {
+namespace {
+
+// As the daemon ranks owners.
+int RankOf(const std::string& owner) {
+  if (owner.starts_with("api:")) return 0;
+  if (owner.starts_with("xds:")) return 1;
+  return owner == "static" ? 2 : 3;
+}
+
+uint64_t OldestOrder(const pb::Backend& backend) {
+  uint64_t oldest = 0;
+  for (const pb::Claim& claim : backend.claims()) {
+    if (oldest == 0 || claim.order() < oldest) oldest = claim.order();
+  }
+  return oldest;
+}
+
+// Where orders are told, a pool's backends and a backend's claims come by them; else as they are.
+void SortByOrder(pb::State* state) {
+  auto* const backends = state->mutable_backends();
+  const auto is_told = [](const pb::Backend& backend) { return OldestOrder(backend) != 0; };
+  if (std::none_of(backends->begin(), backends->end(), is_told)) return;
+  std::stable_sort(backends->begin(), backends->end(), [](const auto& a, const auto& b) {
+    return std::tuple(a.pool(), OldestOrder(a)) < std::tuple(b.pool(), OldestOrder(b));
+  });
+  for (pb::Backend& backend : *backends) {
+    auto* const claims = backend.mutable_claims();
+    std::stable_sort(claims->begin(), claims->end(), [](const auto& a, const auto& b) {
+      return std::tuple(RankOf(a.owner()), a.order()) < std::tuple(RankOf(b.owner()), b.order());
+    });
+  }
+}
+
+// Without what is output only, and without the backends that `is_left_out`.
+template <typename IsLeftOut>
+pb::State InputOf(pb::State state, IsLeftOut is_left_out) {
   for (pb::Listener& listener : *state.mutable_listeners()) {
     listener.clear_revision();
     listener.clear_status();
@@ -320,24 +356,58 @@ pb::State WithoutOutput(pb::State state) {
     pool.clear_revision();
     pool.clear_status();
   }
+  SortByOrder(&state);
   pb::State kept;
   for (pb::Backend& backend : *state.mutable_backends()) {
-    if (backend.claims().empty()) continue;
+    if (is_left_out(backend)) continue;
     backend.clear_effective();
     backend.clear_status();
     backend.clear_revision();
     for (pb::Claim& claim : *backend.mutable_claims()) {
       claim.clear_revision();
       claim.clear_lease_expired();
+      claim.clear_order();
     }
-    if (backend.has_override()) {
-      backend.mutable_override()->clear_expire_time();
-      backend.mutable_override()->clear_set_by();
-    }
+    if (backend.has_override()) backend.mutable_override()->clear_set_by();
     *kept.add_backends() = std::move(backend);
   }
   *state.mutable_backends() = std::move(*kept.mutable_backends());
   return state;
+}
+
+}  // namespace
+
+bool IsImported(const Arguments& arguments, const ApplyFileCommand& command,
+                const pb::State& file) {
+  if (command.adopts || arguments.global.owner) return false;
+  const auto names_owner = [](const pb::Claim& claim) { return !claim.owner().empty(); };
+  return std::any_of(file.backends().begin(), file.backends().end(), [&](const auto& backend) {
+    return std::any_of(backend.claims().begin(), backend.claims().end(), names_owner);
+  });
+}
+
+WritePlan PlanImport(const Arguments& arguments, const ApplyFileCommand& command, pb::State file) {
+  WritePlan plan;
+  plan.request = BaseRequest(arguments);
+  SetDefaultWait(DrainedWait(kRemovalDrain, std::nullopt), &plan.request);
+  pb::Import* import = plan.request.add_ops()->mutable_import_state();
+  import->set_replace_all(command.prunes);
+  *import->mutable_state() = InputOf(std::move(file), [](const pb::Backend& backend) {
+    return backend.status().state() == pb::BACKEND_STATE_REMOVING;
+  });
+  for (pb::Backend& backend : *import->mutable_state()->mutable_backends()) {
+    for (pb::Claim& claim : *backend.mutable_claims()) {
+      // It says nothing new, and a large state has to go into one message.
+      if (claim.spec().address() == backend.address()) claim.mutable_spec()->clear_address();
+    }
+  }
+  plan.hints["ROLE"] = "with --owner OWNER it is written as one owner's, which needs less";
+  return plan;
+}
+
+pb::State WithoutOutput(pb::State state) {
+  return InputOf(std::move(state),
+                 [](const pb::Backend& backend) { return backend.claims().empty(); });
 }
 
 }  // namespace sidelb::client

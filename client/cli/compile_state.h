@@ -1,7 +1,9 @@
 // Compiles a state file into the ops of one Apply: what `apply -f` does with what `export` wrote.
 //
-// Order of the ops: listeners that go, pools, backends, overrides, listeners, pools that go; so
-// that a listener's address is free before another takes it and a pool exists before it is used.
+// A file whose claims name their owners is imported as a whole, by one op. Any other one is written
+// as one owner's; then the order of the ops is:
+// listeners that go, pools, backends, overrides, listeners, pools that go; so that a listener's
+// address is free before another takes it and a pool exists before it is used.
 //
 // Thread safety: pure functions.
 #pragma once
@@ -20,8 +22,14 @@ struct CurrentState {
   uint64_t revision = 0;
 };
 
-// Whether PlanApplyState() must know what exists: to prune, or because the file holds overrides of
-// backends that only other owners claim, which may not exist here.
+// Whether `file` is to be imported: claims in it name their owners, and the command line names none
+// as whose they should be written.
+bool IsImported(const Arguments& arguments, const ApplyFileCommand& command, const pb::State& file);
+// Claims of all owners and overrides become those of the file; with --prune nothing else remains.
+WritePlan PlanImport(const Arguments& arguments, const ApplyFileCommand& command, pb::State file);
+
+// Otherwise, as one owner's. Whether PlanApplyState() must know what exists: to prune, or because
+// the file holds overrides of backends that only other owners claim, which may not exist here.
 bool NeedsCurrentState(const Arguments& arguments, const ApplyFileCommand& command,
                        const pb::State& file);
 
@@ -45,7 +53,7 @@ absl::StatusOr<WritePlan> PlanApplyRequest(const Arguments& arguments,
                                            pb::ApplyRequest request);
 
 // `state` as export prints it: without what is output only, and without backends that only drain
-// their last sessions.
+// their last sessions; the backends of a pool in the order in which they stand there.
 pb::State WithoutOutput(pb::State state);
 
 }  // namespace sidelb::client

@@ -19,6 +19,7 @@ enum class ExitCode : int {
   kUnreachable = 6,  // no daemon, no answer in time, or its store is down
   kNotPermitted = 7,
   kWaitNotReached = 8,  // what `wait` names, or --wait after the change, was not reached in time
+  kDiffers = 10,        // `diff` found differences
   kInterrupted = 130,
 };
 

@@ -12,10 +12,9 @@
 #include <cstring>
 
 #include "absl/time/clock.h"
+#include "client/cli/run_hook.h"
 #include "client/error_details.h"
 #include "fmt/format.h"
-
-extern char** environ;
 
 namespace sidelb::client {
 namespace {
@@ -65,14 +64,7 @@ std::vector<char*> Pointers(std::vector<std::string>* texts) {
 }
 
 absl::StatusOr<pid_t> Spawn(const HeldLease& held, const sigset_t& mask) {
-  std::vector<std::string> words = held.words, variables = held.variables;
-  for (char** variable = environ; *variable != nullptr; ++variable) {
-    const std::string_view name =
-        std::string_view(*variable).substr(0, std::string_view(*variable).find('=') + 1);
-    const bool is_set = std::any_of(held.variables.begin(), held.variables.end(),
-                                    [&](const std::string& own) { return own.starts_with(name); });
-    if (!is_set) variables.emplace_back(*variable);
-  }
+  std::vector<std::string> words = held.words, variables = EnvironmentWith(held.variables);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setsigmask(&attributes, &mask);

@@ -174,6 +174,15 @@ absl::StatusOr<std::variant<pb::State, pb::ApplyRequest>> ParseApplyInput(const 
   return state;
 }
 
+absl::Status ParseJson(const std::string& name, const std::string& text,
+                       google::protobuf::Message* message) {
+  const auto keys = CheckJson(text);
+  if (!keys.ok()) {
+    return UsageError(fmt::format("{}: {}", name, std::string(keys.status().message())));
+  }
+  return ParseMessage(name, text, message);
+}
+
 absl::StatusOr<std::vector<pb::BackendSpec>> ParseBackendList(const std::string& file,
                                                               const std::string& text) {
   constexpr const char* kSpace = " \t\r\n";

@@ -23,6 +23,10 @@ absl::StatusOr<std::string> ReadInput(const std::string& file, std::istream& sta
 absl::StatusOr<std::variant<pb::State, pb::ApplyRequest>> ParseApplyInput(const std::string& name,
                                                                           const std::string& text);
 
+// The message that `text` is in proto3 JSON.
+absl::Status ParseJson(const std::string& name, const std::string& text,
+                       google::protobuf::Message* message);
+
 // Backends for `replace`: JSON ({"backends": [...]} or the array alone), or a line for each:
 //   ADDR [weight=N] [max-connections=N] [zone=Z] [group=G]   # comment
 // Addresses are checked and made canonical; one that stands twice is an error.

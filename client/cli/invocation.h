@@ -13,6 +13,7 @@
 #include "client/cli/arguments.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/table.h"
+#include "client/sidelb_client.h"
 #include "client/watch_stream.h"
 #include "sidelb/v1/control.pb.h"
 
@@ -29,6 +30,10 @@ struct Calls {
   std::function<absl::StatusOr<std::unique_ptr<WatchStream>>(const pb::WatchRequest&)> watch;
   std::function<absl::Status(uint64_t revision, absl::Duration timeout)> wait_for_revision;
   std::function<absl::StatusOr<pb::ShutdownResponse>(const pb::ShutdownRequest&)> shutdown;
+  std::function<absl::Status(const google::protobuf::MethodDescriptor& method,
+                             const google::protobuf::Message& request,
+                             const ResponseSink& on_response)>
+      call;
 };
 
 // The descriptors of a terminal that shows what is written and gives what is typed.

@@ -15,7 +15,7 @@ enum class JsonLayout { kIndented, kLine };
 // optional ones and messages that are absent stay away.
 enum class JsonFields { kSet, kAll };
 
-// Ends with a line end.
+// Ends with a line end. Equal messages give equal texts.
 std::string ToJson(const google::protobuf::Message& message, JsonLayout layout, JsonFields fields);
 
 }  // namespace sidelb::client

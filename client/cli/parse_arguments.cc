@@ -4,6 +4,7 @@
 #include <tuple>
 #include <utility>
 
+#include "client/cli/completion.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/verbs.h"
 #include "fmt/format.h"
@@ -26,7 +27,8 @@ Examples:
 Environment: SIDELB_ENDPOINT, SIDELB_TIMEOUT, SIDELB_OUTPUT, SIDELB_OWNER, SIDELB_HOLDER,
   SIDELB_CACERT, SIDELB_CERT, SIDELB_KEY, SIDELB_SERVER_NAME; a flag stands over them.
 Exit codes: 0 ok, 1 rejected, 2 usage, 3 unchanged (--error-unchanged), 4 conflict or wrong state,
-  5 not found, 6 unreachable, 7 not permitted, 8 wait not reached, 130 interrupted.)";
+  5 not found, 6 unreachable, 7 not permitted, 8 wait not reached, 10 diff found differences,
+  130 interrupted.)";
 
 absl::StatusOr<Output> ParseOutput(const std::string& text) {
   if (text == "table") return Output::kTable;
@@ -66,20 +68,20 @@ void AddGlobalOptions(CLI::App* root, GlobalOptions* global) {
             "unix:PATH or HOST:PORT; else SIDELB_ENDPOINT, /run/sidelb/control.sock, "
             "$XDG_RUNTIME_DIR/sidelb/control.sock",
             AsText, [global](std::string text) { global->endpoint = std::move(text); })
-      ->group("Global options");
+      ->group(kGlobalGroup);
   AddParsed(root, "--timeout", "DURATION",
             "How long the daemon may take to answer, 5s. With drain and wait write it before the "
             "verb: their own --timeout is the drain's, the wait's",
             ParseTimeout, [global](absl::Duration timeout) { global->timeout = timeout; })
-      ->group("Global options");
+      ->group(kGlobalGroup);
   AddParsed(root, "-o,--output", "FORMAT", "table, wide, json or jsonl; csv of stats", ParseOutput,
             [global](Output output) { global->output = output; })
-      ->group("Global options");
+      ->group(kGlobalGroup);
   const auto add_text = [root](const char* name, const char* type, const char* description,
                                std::string* into) {
     AddParsed(root, name, type, description, AsText, [into](std::string text) {
       *into = std::move(text);
-    })->group("Global options");
+    })->group(kGlobalGroup);
   };
   add_text("--cacert", "FILE", "For a HOST:PORT with TLS: who signs the daemon's certificate (PEM)",
            &global->tls.ca);
@@ -114,10 +116,13 @@ std::vector<CLI::Option*> AddWriteOptions(CLI::App* root, Arguments* arguments) 
                      "Also when most of a pool's serving backends go"),
       AddParsed(root, "--holder", "HOLDER", "Only while it holds the owner's lease, and renew that",
                 AsText, StoreTo(&write->holder)),
+      AddParsed(root, "--request-id", "ID",
+                "Make the change once, however often this is run; a new one by default", AsText,
+                StoreTo(&write->request_id)),
       root->add_flag("--error-unchanged", write->is_unchanged_an_error,
                      "Exit with 3 when everything was so already"),
   };
-  for (CLI::Option* option : options) option->group("Options of writes");
+  for (CLI::Option* option : options) option->group(kWriteGroup);
   return options;
 }
 
@@ -211,7 +216,10 @@ bool IsRead(const Command& command) {
          std::holds_alternative<TopCommand>(command) ||
          std::holds_alternative<LeaseCommand>(command) ||
          std::holds_alternative<AuditCommand>(command) ||
-         std::holds_alternative<VersionCommand>(command);
+         std::holds_alternative<VersionCommand>(command) ||
+         std::holds_alternative<CompletionCommand>(command) ||
+         std::holds_alternative<RawCommand>(command) ||
+         std::holds_alternative<GetOwnersCommand>(command);
 }
 
 // Formats that not every verb has.
@@ -233,27 +241,74 @@ absl::Status CheckOutput(const Arguments& arguments) {
 
 constexpr char kVersion[] = "sidelb-cli " SIDELB_VERSION;
 
+// Hidden: what the scripts of `completion` call, as `__complete -- WORD...`.
+constexpr char kCompleteVerb[] = "__complete";
+constexpr absl::Duration kCompleteTimeout = absl::Milliseconds(300);
+
+Arguments CompleteArguments(const std::vector<std::string>& words,
+                            const GetVariable& get_variable) {
+  std::vector<std::string> line(words.begin() + 1, words.end());
+  if (!line.empty() && line.front() == "--") line.erase(line.begin());
+  Completion completion = CompleteLine(line);
+  std::vector<std::string> global_line = completion.global_words;
+  global_line.push_back("version");
+  const auto parsed = ParseArguments(global_line, get_variable);
+  Arguments arguments;
+  if (parsed.ok() && std::holds_alternative<Arguments>(*parsed)) {
+    arguments.global = std::get<Arguments>(*parsed).global;
+  } else {
+    completion.names = Completion::Names::kNone;  // the line does not say where the daemon is
+  }
+  arguments.global.timeout = kCompleteTimeout;
+  arguments.command = CompleteCommand{std::move(completion)};
+  return arguments;
+}
+
+// The verbs that are in no group yet.
+void SetGroup(CLI::App* root, const char* group) {
+  for (CLI::App* verb : root->get_subcommands([](CLI::App*) { return true; })) {
+    if (verb->get_group() == "Subcommands") verb->group(group);
+  }
+}
+
 }  // namespace
+
+std::vector<CLI::Option*> DeclareCommandLine(CLI::App* root, HelpFormatter* help,
+                                             Arguments* arguments) {
+  root->name("sidelb-cli");
+  root->description("Drives a running sidelb over its control endpoint.");
+  // It only refers to it.
+  root->formatter(std::shared_ptr<HelpFormatter>(std::shared_ptr<void>(), help));
+  root->footer(kFooter);
+  root->set_help_flag("-h,--help", "Print this help; also after each verb");
+  root->set_version_flag("--version", kVersion, "Print the version of this program");
+  root->require_subcommand(1);
+  AddGlobalOptions(root, &arguments->global);
+  std::vector<CLI::Option*> write_options = AddWriteOptions(root, arguments);
+  AddReadVerbs(root, help, arguments);
+  AddWatchVerbs(root, help, arguments);
+  SetGroup(root, kLookingVerbs);
+  AddBackendVerbs(root, help, arguments);
+  AddObjectVerbs(root, help, arguments);
+  AddDiffVerb(root, help, arguments);
+  AddHealthVerb(root, help, arguments);
+  SetGroup(root, kChangingVerbs);
+  AddLeaseVerbs(root, help, arguments);
+  AddShutdownVerb(root, help, arguments);
+  AddOtherVerbs(root, help, arguments);
+  SetGroup(root, kOtherVerbs);
+  return write_options;
+}
 
 absl::StatusOr<std::variant<Arguments, HelpText>> ParseArguments(
     const std::vector<std::string>& words, const GetVariable& get_variable) {
+  if (!words.empty() && words.front() == kCompleteVerb) {
+    return CompleteArguments(words, get_variable);
+  }
   Arguments arguments;
   const auto help = std::make_shared<HelpFormatter>();
-  CLI::App root("Drives a running sidelb over its control endpoint.", "sidelb-cli");
-  root.formatter(help);
-  root.footer(kFooter);
-  root.set_help_flag("-h,--help", "Print this help; also after each verb");
-  root.set_version_flag("--version", kVersion, "Print the version of this program");
-  root.require_subcommand(1);
-  AddGlobalOptions(&root, &arguments.global);
-  const std::vector<CLI::Option*> write_options = AddWriteOptions(&root, &arguments);
-  AddReadVerbs(&root, help.get(), &arguments);
-  AddBackendVerbs(&root, help.get(), &arguments);
-  AddObjectVerbs(&root, help.get(), &arguments);
-  AddHealthVerb(&root, help.get(), &arguments);
-  AddWatchVerbs(&root, help.get(), &arguments);
-  AddLeaseVerbs(&root, help.get(), &arguments);
-  AddShutdownVerb(&root, help.get(), &arguments);
+  CLI::App root;
+  const std::vector<CLI::Option*> write_options = DeclareCommandLine(&root, help.get(), &arguments);
 
   const auto fail = [&root](std::string_view message) {
     return UsageError(fmt::format("{}. Try: {} --help", message, ParsedPath(root)));

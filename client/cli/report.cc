@@ -135,9 +135,10 @@ void PrintTagged(const Streams& streams, std::string_view tag, Tone tone, std::s
 
 std::string ResultSuffix(const pb::ApplyRequest& request, const pb::ApplyResponse& response) {
   if (request.validate_only()) return " (dry run)";
-  return fmt::format(" (revision {}, {}{})", response.revision(),
+  return fmt::format(" (revision {}, {}{}{})", response.revision(),
                      Word(pb::WaitFor_Name(response.reached()), "WAIT_FOR_"),
-                     response.pending() > 0 ? fmt::format(", {} pending", response.pending()) : "");
+                     response.pending() > 0 ? fmt::format(", {} pending", response.pending()) : "",
+                     response.replayed() ? ", replayed" : "");
 }
 
 Table ImpactTable(const pb::ApplyResponse& response) {
@@ -202,6 +203,20 @@ std::string ObjectAt(const pb::ApplyRequest& request, std::string_view field) {
                : "";
   };
   std::string object;
+  if (op.has_import_state()) {
+    constexpr std::string_view kState = "state.";
+    const pb::State& state = op.import_state().state();
+    int at = 0;
+    if (inside.starts_with(kState)) inside.remove_prefix(kState.size());
+    if (TakeIndexed(&inside, "backends", state.backends_size(), &at)) {
+      object =
+          fmt::format("backend/{}/{}", state.backends(at).pool(), state.backends(at).address());
+    } else if (TakeIndexed(&inside, "pools", state.pools_size(), &at)) {
+      object = "pool/" + state.pools(at).name();
+    } else if (TakeIndexed(&inside, "listeners", state.listeners_size(), &at)) {
+      object = "listener/" + state.listeners(at).name();
+    }
+  }
   if (op.has_upsert_backends()) object = in_set(op.upsert_backends());
   if (op.has_replace_backends()) object = in_set(op.replace_backends());
   if (op.has_remove_backends()) {

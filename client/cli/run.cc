@@ -6,9 +6,11 @@
 #include <utility>
 #include <variant>
 
+#include "absl/time/clock.h"
 #include "client/cli/commands.h"
 #include "client/cli/parse_arguments.h"
 #include "client/cli/report.h"
+#include "client/cli/retry.h"
 #include "client/sidelb_client.h"
 #include "fmt/format.h"
 
@@ -21,6 +23,8 @@ class LazyClient {
  public:
   LazyClient(const GlobalOptions& options, const EndpointSources& sources)
       : options_(options), sources_(sources) {}
+
+  absl::Duration timeout() const { return options_.timeout; }
 
   absl::StatusOr<Client*> Get() {
     const std::lock_guard lock(mutex_);
@@ -62,7 +66,10 @@ Calls MakeCalls(LazyClient* lazy, WriteMark* mark) {
         auto client = lazy->Get();
         if (!client.ok()) return client.status();
         mark->is_writing = !request.validate_only();
-        auto response = (*client)->Apply(request);
+        const RetryClock clock{.now = absl::Now, .sleep = absl::SleepFor};
+        auto response = ApplyWithRetries(
+            request, lazy->timeout(),
+            [&client](const pb::ApplyRequest& again) { return (*client)->Apply(again); }, clock);
         mark->is_writing = false;
         if (!response.ok() && !request.validate_only()) return AfterWrite(response.status());
         return response;
@@ -112,6 +119,16 @@ Calls MakeCalls(LazyClient* lazy, WriteMark* mark) {
         auto client = lazy->Get();
         if (!client.ok()) return client.status();
         return (*client)->Shutdown(request);
+      },
+      .call = [lazy, mark](const google::protobuf::MethodDescriptor& method,
+                           const google::protobuf::Message& request,
+                           const ResponseSink& on_response) -> absl::Status {
+        auto client = lazy->Get();
+        if (!client.ok()) return client.status();
+        mark->is_writing = method.name() == "Apply";
+        const absl::Status status = (*client)->Call(method, request, on_response);
+        const bool was_writing = std::exchange(mark->is_writing, false);
+        return was_writing ? AfterWrite(status) : status;
       },
   };
 }

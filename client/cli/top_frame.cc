@@ -16,7 +16,7 @@ namespace {
 
 using Key = WatchView::BackendKey;
 
-constexpr size_t kGap = 2;
+constexpr size_t kColumnGap = 2;
 constexpr double kBitsPerByte = 8;
 
 struct Rates {
@@ -225,16 +225,16 @@ std::vector<std::string> TableLines(const std::vector<Column>& columns, size_t r
   std::vector<size_t> widths;
   size_t used = 0;
   for (const Column& column : columns) {
-    const size_t needed = WidthOf(column) + (widths.empty() ? 0 : kGap);
+    const size_t needed = WidthOf(column) + (widths.empty() ? 0 : kColumnGap);
     if (used + needed > width && widths.size() > 2) break;
     used += needed;
-    widths.push_back(needed - (widths.empty() ? 0 : kGap));
+    widths.push_back(needed - (widths.empty() ? 0 : kColumnGap));
   }
   std::vector<std::string> lines;
   for (size_t row = 0; row <= rows; ++row) {
     LineBuilder line(width, colour);
     for (size_t i = 0; i < widths.size(); ++i) {
-      if (i > 0) line.Add(std::string(kGap, ' '));
+      if (i > 0) line.Add(std::string(kColumnGap, ' '));
       const Table::Cell cell =
           row == 0 ? Table::Cell{columns[i].header, Tone::kFaint} : columns[i].cells[row - 1];
       AddCell(cell, widths[i], columns[i].is_right, &line);

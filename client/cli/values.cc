@@ -163,6 +163,10 @@ absl::StatusOr<pb::BackendState> ParseBackendState(std::string_view text) {
   return ParseEnum<pb::BackendState>(text, "BACKEND_STATE_", pb::BackendState_descriptor());
 }
 
+absl::StatusOr<pb::RecordType> ParseRecordType(std::string_view text) {
+  return ParseEnum<pb::RecordType>(text, "RECORD_TYPE_", pb::RecordType_descriptor());
+}
+
 absl::StatusOr<pb::Protocol> ParseProtocol(std::string_view text) {
   return ParseEnum<pb::Protocol>(text, "PROTOCOL_", pb::Protocol_descriptor());
 }

@@ -50,7 +50,8 @@ absl::StatusOr<pb::UdpPolicy> ParseUdpPolicy(std::string_view text);      // ses
 // Text with the escapes of C: "PING\r\n", "\x00".
 absl::StatusOr<std::string> ParseBytes(std::string_view text);
 absl::StatusOr<pb::BackendState> ParseBackendState(std::string_view text);
-absl::StatusOr<pb::Protocol> ParseProtocol(std::string_view text);  // tcp | udp
+absl::StatusOr<pb::RecordType> ParseRecordType(std::string_view text);  // a, aaaa, ...
+absl::StatusOr<pb::Protocol> ParseProtocol(std::string_view text);      // tcp | udp
 
 // The word for an enumerator: Word(pb::Mode_Name(mode), "MODE_") is "least-connections". Empty for
 // a number that this build does not know.

@@ -73,6 +73,7 @@ void AddPoolOptions(CLI::App* app, PoolAttributes* attributes) {
             StoreTo(&attributes->drain_timeout));
   AddOnTimeoutOption(app, &attributes->on_timeout);
   AddHealthOptions(app, attributes);
+  AddRingOptions(app, attributes);
 }
 
 void AddOverrideOptions(CLI::App* app, std::optional<absl::Duration>* ttl, std::string* reason) {

@@ -46,6 +46,17 @@ void AddHealthVerb(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 void AddLeaseVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 void AddWatchVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
 void AddShutdownVerb(CLI::App* root, HelpFormatter* help, Arguments* arguments);
+void AddDiffVerb(CLI::App* root, HelpFormatter* help, Arguments* arguments);
+void AddOtherVerbs(CLI::App* root, HelpFormatter* help, Arguments* arguments);
+
+// All of the above with the global options, in these groups. Returns the options of writes.
+inline constexpr char kGlobalGroup[] = "Global options";
+inline constexpr char kWriteGroup[] = "Options of writes";
+inline constexpr char kLookingVerbs[] = "Verbs that look";
+inline constexpr char kChangingVerbs[] = "Verbs that change";
+inline constexpr char kOtherVerbs[] = "Other verbs";
+std::vector<CLI::Option*> DeclareCommandLine(CLI::App* root, HelpFormatter* help,
+                                             Arguments* arguments);
 
 [[noreturn]] inline void FailUsage(const std::string& where, std::string_view why) {
   throw CLI::ValidationError(where, std::string(why));
@@ -124,6 +135,7 @@ void AddPositional(CLI::App* app, const std::string& name, T* target,
 // Options that several verbs share. `attributes` must outlive the parse.
 void AddPoolOptions(CLI::App* app, PoolAttributes* attributes);
 void AddPickOptions(CLI::App* app, PoolAttributes* attributes);
+void AddRingOptions(CLI::App* app, PoolAttributes* attributes);
 void AddHealthOptions(CLI::App* app, PoolAttributes* attributes);
 void AddUdpOptions(CLI::App* app, ListenerAttributes* attributes);
 void AddPriorityOptions(CLI::App* app, BackendAttributes* attributes);

@@ -41,7 +41,7 @@ void AddPickOptions(CLI::App* app, PoolAttributes* attributes) {
 void AddHealthOptions(CLI::App* app, PoolAttributes* attributes) {
   Edits<pb::Pool>* const edits = &attributes->edits;
   const auto number = [](uint32_t low, uint32_t high) { return NumberParser(low, high); };
-  AddEdit(app, edits, "--probe", "KIND",
+  AddEdit(app, edits, "--probe", "PROBE",
           "none, tcp-connect (where a TCP listener leads to the pool), send-expect or udp",
           ParseProbeKind, [](pb::Pool* pool, pb::ProbeKind kind) {
             pb::HealthCheck* const check = pool->mutable_health_check();

@@ -29,7 +29,7 @@ void AddTerms(CLI::App* app, const std::shared_ptr<LeaseCommand>& command) {
             ParseDuration, StoreTo(&command->ttl));
   AddParsed(app, "--grace", "DURATION", "How long after that nothing is done yet, as --ttl",
             ParseDuration, StoreTo(&command->grace));
-  AddParsed(app, "--on-expiry", "ACTION",
+  AddParsed(app, "--on-expiry", "EXPIRY",
             "What then becomes of the owner's claims: drain (the default), remove or keep",
             ParseExpiryAction, [command](pb::ExpiryAction action) { command->on_expiry = action; });
   app->add_flag("--take-over", command->takes_over, "Also when another holder has it");

@@ -5,7 +5,7 @@
 namespace sidelb::client {
 namespace {
 
-enum class For { kAdd, kSet };
+enum class Use { kAdd, kSet };
 
 void CheckSaysSomething(const std::string& verb, const CLI::App* app) {
   const auto given = app->get_options(
@@ -13,9 +13,9 @@ void CheckSaysSomething(const std::string& verb, const CLI::App* app) {
   if (given.empty()) FailUsage(verb, "needs at least one option");
 }
 
-void AddListenerOptions(CLI::App* app, For use, ListenerAttributes* attributes) {
+void AddListenerOptions(CLI::App* app, Use use, ListenerAttributes* attributes) {
   AddParsed(app, "--pool", "POOL", "Where its sessions go", AsText, StoreTo(&attributes->pool));
-  if (use == For::kSet) {
+  if (use == Use::kSet) {
     AddParsed(
         app, "--address", "ADDR", "Where it accepts",
         [](const std::string& text) { return ParseAddress(text, PortZero::kAllowed); },
@@ -98,7 +98,7 @@ void AddListenerNouns(CLI::App* root, HelpFormatter* help, Arguments* arguments)
   sidelb-cli add listener http6 [::]:8080 --pool web    # IPv6 and IPv4)");
   AddPositional(add_listener, "NAME", &add->name, "1 to 63 of a-z, 0-9 and -");
   AddPositional(add_listener, "ADDR", address.get(), "IP:PORT; port 0 lets the kernel choose");
-  AddListenerOptions(add_listener, For::kAdd, &add->attributes);
+  AddListenerOptions(add_listener, Use::kAdd, &add->attributes);
   add_listener->callback([add, address, arguments] {
     if (add->name.empty() || address->empty()) FailUsage("add listener", "needs NAME and ADDR");
     CheckName("NAME", add->name);
@@ -116,7 +116,7 @@ void AddListenerNouns(CLI::App* root, HelpFormatter* help, Arguments* arguments)
   sidelb-cli set listener http --pool web-v2
   sidelb-cli set listener http --disabled)");
   AddPositional(set_listener, "NAME", &set->name, "The listener");
-  AddListenerOptions(set_listener, For::kSet, &set->attributes);
+  AddListenerOptions(set_listener, Use::kSet, &set->attributes);
   set_listener->callback([set, set_listener, arguments] {
     if (set->name.empty()) FailUsage("set listener", "needs NAME");
     CheckName("NAME", set->name);
@@ -169,8 +169,9 @@ void AddApply(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
   CLI::App* apply = AddVerb(
       root, help, "apply", "Make one atomic change out of a file", "apply -f FILE|- [OPTIONS]",
       R"(The file is JSON: a state as `export` and `get -o json` write it, or an ApplyRequest with "ops".
-Of a state, listeners and pools become what the file says, and so do the backends that the owner
-claims; what the file does not name stays unless --prune is given.
+A state becomes what the file says; what the file does not name stays unless --prune is given.
+Claims that name their owners, as `export` prints them, are put as those owners', at once; with
+--owner, --adopt, or where no claim names one, only the owner's claims are written.
 
 Examples:
   sidelb-cli apply -f state.json --dry-run
@@ -180,7 +181,7 @@ Examples:
   AddParsed(apply, "-f,--file", "FILE", "The file, - for standard input", AsText,
             [command](std::string file) { command->file = std::move(file); });
   apply->add_flag("--prune", command->prunes,
-                  "Remove listeners, pools and backends of the owner that the file does not name; "
+                  "Remove what the file does not name; of a file that is written as one owner's, "
                   "what other owners claim stays");
   apply->add_flag("--adopt", command->adopts,
                   "Write the claims of all owners in the file as the owner's");

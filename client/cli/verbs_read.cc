@@ -5,9 +5,10 @@ namespace sidelb::client {
 namespace {
 
 void AddGet(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
-  CLI::App* get = AddVerb(root, help, "get", "List listeners, pools or backends",
+  CLI::App* get = AddVerb(root, help, "get", "List listeners, pools, backends or owners",
                           "get listeners|pools [NAME...]\n"
-                          "       sidelb-cli get backends [POOL...] [OPTIONS]",
+                          "       sidelb-cli get backends [POOL...] [OPTIONS]\n"
+                          "       sidelb-cli get owners",
                           R"(Examples:
   sidelb-cli get backends web --state draining
   sidelb-cli get backends web -w
@@ -49,6 +50,9 @@ void AddGet(CLI::App* root, HelpFormatter* help, Arguments* arguments) {
       arguments->command = *command;
     });
   }
+  AddVerb(get, help, "owners", "List who claims backends, and holds leases", "get owners", "")
+      ->alias("owner")
+      ->callback([arguments] { arguments->command = GetOwnersCommand(); });
 }
 
 void AddDescribe(CLI::App* root, HelpFormatter* help, Arguments* arguments) {

@@ -68,7 +68,7 @@ Examples:
   const auto target = std::make_shared<std::optional<WaitCommand::Target>>();
   AddPositional(app, "POOL", &command->pool, "The pool");
   AddPositional(app, "ADDR", &command->addresses, "Only these; all of the pool by default");
-  AddParsed(app, "--for", "WHAT", "healthy, drained or applied", ParseTarget,
+  AddParsed(app, "--for", "CONDITION", "healthy, drained or applied", ParseTarget,
             StoreTo(target.get()));
   AddParsed(
       app, "--revision", "N", "applied: the revision to wait for",
@@ -103,8 +103,15 @@ line of that token go on with --resume TOKEN. The objects of a snapshot come wit
 a line with the member snapshot ends them. A line with resync says: forget what you know, a
 snapshot follows.
 
+With --exec COMMAND the shell runs COMMAND for each change after the snapshot, one at a time. It gets
+the line of -o jsonl on its standard input, and SIDELB_EVENT_KIND (put or removed),
+SIDELB_EVENT_OBJECT (backend, pool, listener or lease), SIDELB_EVENT_NAME (web/10.0.0.5:80),
+SIDELB_EVENT_POOL, SIDELB_EVENT_STATE (of a backend) and SIDELB_RESUME_TOKEN. That one fails is
+reported, and the next one runs nevertheless.
+
 Examples:
   sidelb-cli watch
+  sidelb-cli watch --kind backend --exec 'logger "$SIDELB_EVENT_NAME $SIDELB_EVENT_STATE"'
   sidelb-cli watch web --kind backend
   sidelb-cli watch --view config -o jsonl | while read -r line; do ...; done
   sidelb-cli watch -o jsonl --resume 6fd1c2a3/9021)");
@@ -118,7 +125,14 @@ Examples:
   AddParsed(app, "--resume", "TOKEN", "Only what came after it; a snapshot if that is not kept",
             ParseToken, StoreTo(&command->resume));
   app->add_flag("--heartbeats", command->has_heartbeats, "Also print heartbeats, with -o jsonl");
-  app->callback([command, arguments] {
+  AddParsed(app, "--exec", "COMMAND",
+            "Have /bin/sh run this for each change, instead of printing it: see above", AsText,
+            [command](std::string hook) { command->hook = std::move(hook); });
+  app->callback([command, app, arguments] {
+    if (app->count("--exec") > 0 && command->hook.empty()) FailUsage("--exec", "is empty");
+    if (!command->hook.empty() && command->has_heartbeats) {
+      FailUsage("--heartbeats", "does not go with --exec");
+    }
     for (const std::string& pool : command->pools) CheckName("POOL", pool);
     arguments->command = *command;
   });
