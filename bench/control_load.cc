@@ -28,6 +28,7 @@ std::string Times(std::vector<absl::Duration> times) {
 
 struct Options {
   std::string endpoint, pool = "web";
+  std::vector<std::string> addresses;
   int clients = 1, watchers = 100, rate = 10, per_connection = 50;
   double seconds = 3;
   bool is_committed_enough = false;
@@ -40,6 +41,20 @@ void Applies(const Options& options) {
                      absl::Seconds(options.seconds));
   fmt::print("{{\"per_second\": {:.1f}, {}}}\n",
              static_cast<double>(times.size()) / options.seconds, Times(times));
+}
+
+// One writer at a steady rate; says "ready" when it has connected.
+void Changes(const Options& options) {
+  const auto stub = Connect(options.endpoint);
+  PutWeight(stub.get(), options.pool, 0, options.addresses.back(), 100, pb::WAIT_FOR_APPLIED);
+  fmt::print("ready\n");
+  std::fflush(stdout);
+  const absl::Time begin = absl::Now();
+  const auto times = MeasureChanges(stub.get(), options.pool, options.addresses, options.rate,
+                                    absl::Seconds(options.seconds));
+  fmt::print("{{\"per_second\": {:.1f}, {}}}\n",
+             static_cast<double>(times.size()) / absl::ToDoubleSeconds(absl::Now() - begin),
+             Times(times));
 }
 
 // Changes at a steady rate, on a clock that does not wait for the last one. Measured is each 1/10 s
@@ -84,8 +99,13 @@ int Main(int argc, char** argv) {
   watch->add_option("--watchers", options.watchers)->check(CLI::Range(1, 1000));
   watch->add_option("--rate", options.rate, "changes a second")->check(CLI::Range(1, 1000));
   watch->add_option("--per-connection", options.per_connection)->check(CLI::Range(1, 60));
+  CLI::App* const change = app.add_subcommand("change", "one writer at a steady rate");
+  change->add_option("--rate", options.rate, "changes a second")->check(CLI::Range(1, 1000));
+  change->add_option("--address", options.addresses, "backends whose weights change")->required();
   CLI11_PARSE(app, argc, argv);
-  apply->parsed() ? Applies(options) : Watches(options);
+  if (apply->parsed()) Applies(options);
+  if (watch->parsed()) Watches(options);
+  if (change->parsed()) Changes(options);
   return 0;
 }
 

@@ -3,17 +3,19 @@
 // checks want them to; each line of stdin is a scenario to run through the proxy, and is answered
 // by what was done and the CPU time that the proxy used for it, as one line of JSON.
 //
-//   sidelb-load --proxy 127.0.0.1:7000 --backend 127.0.1.1:7100
-//   --scenario rtt --connections 64 --pid 4711
+//   sidelb-load --backend 127.0.1.1:7100
+//   --scenario rtt --proxy 127.0.0.1:7000 --connections 64 --pid 4711
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,8 +26,12 @@
 #include "bench/load/clients.h"
 #include "bench/load/cpu_clock.h"
 #include "bench/load/event_loop.h"
+#include "bench/load/job.h"
 #include "bench/load/tally.h"
+#include "bench/load/udp_backend.h"
+#include "bench/load/udp_clients.h"
 #include "dataplane/base/address.h"
+#include "fmt/format.h"
 
 namespace sidelb::bench {
 namespace {
@@ -35,21 +41,6 @@ using Seconds = std::chrono::duration<double>;
 
 constexpr double kIdleLimitSeconds = 30;
 constexpr double kSettleSeconds = 2;
-
-struct Arguments {
-  std::string proxy;
-  std::vector<std::string> backends;
-};
-
-// One line of stdin.
-struct Job {
-  Scenario scenario = Scenario::kRtt;
-  std::vector<pid_t> pids;
-  size_t connections = 64;
-  size_t sources = 0;
-  double warmup = 0.2;
-  double seconds = 1;
-};
 
 Service ServiceOf(Scenario scenario) {
   switch (scenario) {
@@ -62,32 +53,32 @@ Service ServiceOf(Scenario scenario) {
   }
 }
 
-// What the scenario counts.
-uint64_t Units(Scenario scenario, const Tally& tally) {
-  switch (scenario) {
-    case Scenario::kSetup:
-      return tally.connections;
-    case Scenario::kRtt:
-      return tally.round_trips;
-    case Scenario::kDown:
-    case Scenario::kUp:
-      return tally.bytes;
-    case Scenario::kIdle:
-      return tally.greeted;
+using Threads = std::map<std::string, uint64_t>;  // nanoseconds by name
+
+// A thread that came within the window counts from its beginning.
+Threads Since(const Threads& before, Threads now) {
+  for (auto& [name, nanoseconds] : now) {
+    const auto found = before.find(name);
+    if (found != before.end()) nanoseconds -= std::min(nanoseconds, found->second);
   }
-  return 0;
+  return now;
 }
 
-std::string CheckAddress(const std::string& text) {
-  const auto address = Address::Parse(text);
-  return address.ok() ? std::string() : std::string(address.status().message());
-}
-
-void Print(uint64_t units, double seconds, uint64_t cpu, const Tally& tally) {
-  std::printf(
-      "{\"units\": %llu, \"seconds\": %.6f, \"proxy_cpu_seconds\": %.9f, \"errors\": %llu}\n",
-      static_cast<unsigned long long>(units), seconds, static_cast<double>(cpu) / 1e9,
-      static_cast<unsigned long long>(tally.errors));
+void Print(uint64_t units, double seconds, const Threads& threads, const Tally& tally) {
+  uint64_t all = 0;
+  std::string parts;
+  for (const auto& [name, nanoseconds] : threads) {
+    all += nanoseconds;
+    parts += fmt::format(R"({}"{}": {:.9f})", parts.empty() ? "" : ", ", name,
+                         static_cast<double>(nanoseconds) / 1e9);
+  }
+  std::puts(fmt::format(R"({{"units": {}, "seconds": {:.6f}, "proxy_cpu_seconds": {:.9f}, )"
+                        R"("p50_us": {:.3f}, "p99_us": {:.3f}, "errors": {}, "threads": {{{}}}}})",
+                        units, seconds, static_cast<double>(all) / 1e9,
+                        static_cast<double>(tally.latency.Percentile(0.5)) / 1e3,
+                        static_cast<double>(tally.latency.Percentile(0.99)) / 1e3, tally.errors,
+                        parts)
+                .c_str());
   std::fflush(stdout);
 }
 
@@ -121,9 +112,8 @@ class Input : public Actor {
 
 class Generator {
  public:
-  explicit Generator(const Arguments& arguments)
-      : proxy_(*Address::Parse(arguments.proxy)),
-        backend_(loop_, tally_, AddressesOf(arguments.backends)) {
+  explicit Generator(const std::vector<Address>& backends)
+      : backend_(loop_, tally_, backends), udp_backend_(loop_, tally_, backends) {
     fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) | O_NONBLOCK);
     loop_.Watch(STDIN_FILENO, EPOLLIN | EPOLLHUP, &input_);
   }
@@ -136,94 +126,74 @@ class Generator {
 
   void Run(const Job& job) {
     // What the scenario before has cut is no error of this one.
-    const auto limit = Clock::now() + Seconds(kSettleSeconds);
-    loop_.RunUntil([&] { return backend_.is_idle() || Clock::now() >= limit; });
+    RunUntil(kSettleSeconds, [this] { return backend_.is_idle(); });
     tally_ = Tally();
-    backend_.set_service(ServiceOf(job.scenario));
-    Clients::Options options{
-        .scenario = job.scenario, .proxy = proxy_, .connections = job.connections, .sources = {}};
+    std::vector<Address> sources;
     for (size_t i = 1; i <= job.sources; ++i) {
-      options.sources.push_back(*Address::Parse("127.99.0." + std::to_string(i) + ":0"));
+      sources.push_back(*Address::Parse(fmt::format("127.99.0.{}:0", i)));
     }
-    const Clients clients(loop_, tally_, std::move(options));
+    if (job.is_udp()) {
+      udp_backend_.set_segments(job.segments);
+      UdpClients clients(loop_, tally_, job, std::move(sources));
+      const Window window = Measure(job);
+      clients.Stop();
+      RunUntil(kSettleSeconds, [&] { return clients.under_way() == 0; });
+      tally_.errors += clients.under_way();
+      return Print(window.units, window.seconds, window.threads, tally_);
+    }
+    backend_.set_service(ServiceOf(job.scenario));
+    const Clients clients(loop_, tally_, job, std::move(sources));
     if (job.scenario == Scenario::kIdle) return RunIdle(job);
-    RunFor(job.warmup);
-    const auto begin = Clock::now();
-    const uint64_t units_before = Units(job.scenario, tally_);
-    const uint64_t cpu_before = CpuNanoseconds(job.pids);
-    RunFor(job.seconds);
-    const uint64_t cpu = CpuNanoseconds(job.pids) - cpu_before;
-    const uint64_t units = Units(job.scenario, tally_) - units_before;
-    Print(units, Seconds(Clock::now() - begin).count(), cpu, tally_);
+    const Window window = Measure(job);
+    Print(window.units, window.seconds, window.threads, tally_);
   }
 
  private:
-  static std::vector<Address> AddressesOf(const std::vector<std::string>& texts) {
-    std::vector<Address> addresses;
-    for (const std::string& text : texts) addresses.push_back(*Address::Parse(text));
-    return addresses;
+  struct Window {
+    uint64_t units;
+    double seconds;
+    Threads threads;
+  };
+
+  Window Measure(const Job& job) {
+    const auto never = [] { return false; };
+    RunUntil(job.warmup, never);
+    tally_.latency.Clear();
+    const auto begin = Clock::now();
+    const uint64_t units = Units(job.scenario, tally_);
+    const Threads threads = CpuNanoseconds(job.pids);
+    RunUntil(job.seconds, never);
+    Threads used = Since(threads, CpuNanoseconds(job.pids));
+    return {Units(job.scenario, tally_) - units, Seconds(Clock::now() - begin).count(),
+            std::move(used)};
   }
-  void RunFor(double seconds) {
+  void RunUntil(double seconds, const std::function<bool()>& is_done) {
     const auto end = Clock::now() + Seconds(seconds);
-    loop_.RunUntil([&] { return Clock::now() >= end; });
+    loop_.RunUntil([&] { return is_done() || Clock::now() >= end; });
   }
   void RunIdle(const Job& job) {
     const auto begin = Clock::now();
-    loop_.RunUntil([&] {
-      return tally_.errors > 0 || tally_.greeted == job.connections ||
-             Clock::now() - begin > Seconds(kIdleLimitSeconds);
-    });
+    RunUntil(kIdleLimitSeconds,
+             [&] { return tally_.errors > 0 || tally_.greeted == job.connections; });
     Print(tally_.greeted, Seconds(Clock::now() - begin).count(), CpuNanoseconds(job.pids), tally_);
     // The connections stay until whoever reads that line has measured and sends another one.
     NextLine();
   }
 
-  const Address proxy_;
   EventLoop loop_;
   Tally tally_;
   Backend backend_;
+  UdpBackend udp_backend_;
   Input input_;
 };
 
-// nullopt, with a text on stderr, when the line is wrong.
-std::optional<Job> ParseJob(const std::string& line) {
-  const std::map<std::string, Scenario> scenarios{{"setup", Scenario::kSetup},
-                                                  {"rtt", Scenario::kRtt},
-                                                  {"down", Scenario::kDown},
-                                                  {"up", Scenario::kUp},
-                                                  {"idle", Scenario::kIdle}};
-  Job job;
-  CLI::App app("A line of stdin", "line");
-  app.add_option("--scenario", job.scenario, "setup, rtt, down, up or idle")
-      ->required()
-      ->transform(CLI::CheckedTransformer(scenarios).description(""));
-  app.add_option("--pid", job.pids, "a process whose CPU time counts; may be repeated");
-  app.add_option("--connections", job.connections, "at the same time")
-      ->check(CLI::Range(1, 100000));
-  app.add_option("--sources", job.sources,
-                 "source addresses 127.99.0.1 and up; 0 lets the kernel choose")
-      ->check(CLI::Range(0, 250));
-  app.add_option("--warmup", job.warmup, "seconds that do not count")->check(CLI::Range(0.0, 60.0));
-  app.add_option("--seconds", job.seconds, "seconds that count")->check(CLI::Range(0.01, 600.0));
-  try {
-    app.parse(line);
-  } catch (const CLI::ParseError& error) {
-    app.exit(error);
-    return std::nullopt;
-  }
-  return job;
-}
-
 int Main(int argc, char** argv) {
-  Arguments arguments;
+  std::vector<std::string> texts;
   CLI::App app(
       "Load through a proxy, and the backends behind it; scenarios come on stdin, see "
       "bench/README.md.",
       "sidelb-load");
-  app.add_option("--proxy", arguments.proxy, "where the proxy listens, ip:port")
-      ->required()
-      ->check(CheckAddress);
-  app.add_option("--backend", arguments.backends, "ip:port to serve on; may be repeated")
+  app.add_option("--backend", texts, "ip:port to serve on, TCP and UDP; may be repeated")
       ->required()
       ->check(CheckAddress);
   try {
@@ -231,7 +201,9 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  Generator generator(arguments);
+  std::vector<Address> backends;
+  for (const std::string& text : texts) backends.push_back(*Address::Parse(text));
+  Generator generator(backends);
   std::puts("ready");
   std::fflush(stdout);
   while (const auto line = generator.NextLine()) {

@@ -25,14 +25,20 @@ std::unique_ptr<pb::ControlService::Stub> Connect(const std::string& endpoint) {
 
 pb::ApplyResponse PutWeight(pb::ControlService::Stub* stub, const std::string& pool, int writer,
                             int turn, pb::WaitFor wait) {
+  return PutWeight(stub, pool, writer, fmt::format("127.9.{}.{}:9", writer / 250, 1 + writer % 250),
+                   static_cast<uint32_t>(100 + turn % 100), wait);
+}
+
+pb::ApplyResponse PutWeight(pb::ControlService::Stub* stub, const std::string& pool, int writer,
+                            const std::string& address, uint32_t weight, pb::WaitFor wait) {
   pb::ApplyRequest request;
   request.set_owner(fmt::format("api:bench-{}", writer));
   request.set_wait(wait);
   pb::BackendSet* set = request.add_ops()->mutable_upsert_backends();
   set->set_pool(pool);
   pb::BackendSpec* spec = set->add_backends();
-  spec->set_address(fmt::format("127.9.{}.{}:9", writer / 250, 1 + writer % 250));
-  spec->set_weight(100 + turn % 100);
+  spec->set_address(address);
+  spec->set_weight(weight);
   grpc::ClientContext context;
   context.set_wait_for_ready(true);
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
@@ -63,6 +69,23 @@ std::vector<absl::Duration> MeasureApplies(const std::string& endpoint, const st
   std::vector<absl::Duration> all;
   for (const auto& own : times) all.insert(all.end(), own.begin(), own.end());
   return all;
+}
+
+std::vector<absl::Duration> MeasureChanges(pb::ControlService::Stub* stub, const std::string& pool,
+                                           const std::vector<std::string>& addresses, int rate,
+                                           absl::Duration duration) {
+  std::vector<absl::Duration> times;
+  const absl::Time begin = absl::Now();
+  for (size_t turn = 0;; ++turn) {
+    const absl::Time due = begin + absl::Seconds(1) * turn / rate;
+    if (due - begin >= duration) return times;
+    absl::SleepFor(due - absl::Now());
+    const absl::Time sent = absl::Now();
+    // Another weight each time that a backend has its turn.
+    const auto weight = static_cast<uint32_t>(101 + turn / addresses.size() % 2);
+    PutWeight(stub, pool, 0, addresses[turn % addresses.size()], weight, pb::WAIT_FOR_APPLIED);
+    times.push_back(absl::Now() - sent);
+  }
 }
 
 }  // namespace sidelb::bench

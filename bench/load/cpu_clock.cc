@@ -4,20 +4,22 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <string>
 #include <system_error>
 
 namespace sidelb::bench {
 
-uint64_t CpuNanoseconds(const std::vector<pid_t>& pids) {
-  uint64_t total = 0;
+std::map<std::string, uint64_t> CpuNanoseconds(const std::vector<pid_t>& pids) {
+  std::map<std::string, uint64_t> threads;
   for (const pid_t pid : pids) {
     const std::string folder = "/proc/" + std::to_string(pid) + "/task";
     std::error_code error;
     for (const auto& task : std::filesystem::directory_iterator(folder, error)) {
       uint64_t nanoseconds = 0;
+      std::string name;
       // A thread that ends between the listing and the read adds nothing.
-      if (std::ifstream(task.path() / "schedstat") >> nanoseconds) total += nanoseconds;
+      if (!(std::ifstream(task.path() / "schedstat") >> nanoseconds)) continue;
+      std::ifstream(task.path() / "comm") >> name;
+      threads[name] += nanoseconds;
     }
     if (error) {
       std::fprintf(stderr, "sidelb-load: process %d is gone: no %s\n", static_cast<int>(pid),
@@ -25,7 +27,7 @@ uint64_t CpuNanoseconds(const std::vector<pid_t>& pids) {
       std::exit(1);
     }
   }
-  return total;
+  return threads;
 }
 
 }  // namespace sidelb::bench

@@ -5,12 +5,14 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 namespace sidelb::bench {
 
-// Nanoseconds on a CPU, summed over all threads that live in `pids`. Ends the program when one of
-// the processes is gone.
-uint64_t CpuNanoseconds(const std::vector<pid_t>& pids);
+// Nanoseconds on a CPU by the names of threads, over all that live in `pids`. Ends the program when
+// one of the processes is gone.
+std::map<std::string, uint64_t> CpuNanoseconds(const std::vector<pid_t>& pids);
 
 }  // namespace sidelb::bench

@@ -5,6 +5,8 @@
 #include <array>
 #include <cerrno>
 
+#include "bench/load/job.h"
+
 namespace sidelb::bench {
 namespace {
 
@@ -18,7 +20,7 @@ Flow EndOf(ssize_t result) {
 }  // namespace
 
 Flow EchoOnce(int fd) {
-  char data[4096];
+  char data[kMaxMessageBytes];
   const ssize_t size = recv(fd, data, sizeof(data), 0);
   if (size <= 0) return EndOf(size);
   return send(fd, data, static_cast<size_t>(size), MSG_NOSIGNAL) == size ? Flow::kOpen
@@ -38,17 +40,16 @@ Flow ReceiveBulk(int fd, uint64_t& bytes) {
   return Flow::kOpen;
 }
 
-bool SendMessage(int fd) {
-  static const std::array<char, kMessageBytes> kMessage{};
-  return send(fd, kMessage.data(), kMessage.size(), MSG_NOSIGNAL) ==
-         static_cast<ssize_t>(kMessage.size());
+bool SendMessage(int fd, size_t size) {
+  static const std::array<char, kMaxMessageBytes> kMessage{};
+  return send(fd, kMessage.data(), size, MSG_NOSIGNAL) == static_cast<ssize_t>(size);
 }
 
-Flow ReceiveMessage(int fd, size_t& received) {
-  char data[kMessageBytes];
-  const ssize_t size = recv(fd, data, kMessageBytes - received, 0);
-  if (size <= 0) return EndOf(size);
-  received += static_cast<size_t>(size);
+Flow ReceiveMessage(int fd, size_t size, size_t& received) {
+  char data[kMaxMessageBytes];
+  const ssize_t result = recv(fd, data, size - received, 0);
+  if (result <= 0) return EndOf(result);
+  received += static_cast<size_t>(result);
   return Flow::kOpen;
 }
 

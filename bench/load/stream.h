@@ -6,9 +6,6 @@
 
 namespace sidelb::bench {
 
-// The size of a message in the scenarios with small ones.
-inline constexpr size_t kMessageBytes = 64;
-
 enum class Flow {
   kOpen,
   kFin,    // the peer has sent all
@@ -21,9 +18,9 @@ Flow EchoOnce(int fd);
 Flow SendBulk(int fd);
 // Drops what has come (the kernel does not copy it) and adds its size to `bytes`.
 Flow ReceiveBulk(int fd, uint64_t& bytes);
-// Sends one message; false when the socket did not take it whole.
-bool SendMessage(int fd);
-// Receives at most the rest of one message, of which `received` bytes have come before.
-Flow ReceiveMessage(int fd, size_t& received);
+// Sends a message of `size` bytes; false when the socket did not take it whole.
+bool SendMessage(int fd, size_t size);
+// Receives at most the rest of a message of `size` bytes, of which `received` have come before.
+Flow ReceiveMessage(int fd, size_t size, size_t& received);
 
 }  // namespace sidelb::bench

@@ -1,0 +1,1 @@
+"""bench/compare, in parts: the proxies, the load, the rows, and what the table says."""
