@@ -16,17 +16,40 @@ class Compare(unittest.TestCase):
             [sys.executable, ROOT / "bench/compare.py", "--bin", BIN, *arguments],
             capture_output=True, text=True, timeout=LIMIT, check=False)
 
-    def test_a_short_run_measures_every_scenario_through_the_daemon(self):
-        done = self.compare("--full", "--proxies", "sidelb", "--rounds", "1", "--seconds", "0.1",
-                            "--idle", "50", "-o", "json")
-
+    def measured(self, *arguments):
+        done = self.compare("--proxies", "sidelb,direct", "--rounds", "1", "--seconds", "0.1",
+                            "-o", "json", *arguments)
         self.assertEqual(done.returncode, 0, done.stderr)
-        report = json.loads(done.stdout)
-        self.assertEqual([row["scenario"] for row in report["rows"]], ["setup", "rtt", "down", "up"])
+        return json.loads(done.stdout)
+
+    def test_a_short_run_measures_every_row_through_the_daemon(self):
+        keys = ["setup", "rtt", "rtt-1000", "rtt-4k", "down", "up", "down-bulk", "up-bulk",
+                "udp", "udp-1200", "udp-new", "burst-1", "burst-16", "burst-1-gso", "burst-16-gso"]
+        report = self.measured("--idle", "50", "--rows", ",".join([*keys, "idle", "rest"]))
+
+        self.assertEqual([row["row"] for row in report["rows"]], keys)
         for row in report["rows"]:
             self.assertGreater(row["median"]["sidelb"], 0)
-            self.assertGreater(row["units_per_second"]["sidelb"], 0)
-        self.assertIn("sidelb", report["idle_bytes"])
+            self.assertNotIn("direct", row["median"])
+            self.assertGreater(row["per_second"]["sidelb"], 0)
+            self.assertGreater(row["per_second"]["direct"], 0)
+            if row["unit"] != "s/GB":
+                self.assertGreaterEqual(row["p99_us"]["sidelb"], row["p50_us"]["sidelb"])
+        self.assertIn("sidelb", report["idle"]["bytes"])
+        self.assertGreater(report["rest"]["resident"]["sidelb"],
+                           report["rest"]["anonymous"]["sidelb"])
+        self.assertIn("sidelb", report["rest"]["consists_of"])
+
+    @unittest.skipUnless((BIN / "sidelb-control-load").exists(), "built without it")
+    def test_a_short_run_compares_the_daemon_with_itself(self):
+        keys = ["shards-setup", "shards-rtt", "shards-both", "changes-setup", "changes-rtt",
+                "refused"]
+        report = self.measured("--backends", "300", "--rows", ",".join(keys))
+
+        self.assertEqual(report["rows"], [])
+        self.assertEqual([row["row"] for row in report["variants"]], [*keys, "changes-control"])
+        for row in report["variants"]:
+            self.assertGreater(row["with"], 0)
 
     def test_a_daemon_that_does_not_start_is_an_error_with_its_words(self):
         done = self.compare("--proxies", "sidelb", "--rounds", "1", "--seconds", "0.1",
@@ -35,11 +58,11 @@ class Compare(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("no-such-argument", done.stderr)
 
-    def test_an_unknown_scenario_names_itself_and_what_is_allowed(self):
-        done = self.compare("--scenarios", "tpc")
+    def test_an_unknown_row_names_itself_and_what_is_allowed(self):
+        done = self.compare("--rows", "tpc")
 
         self.assertEqual(done.returncode, 2)
-        self.assertIn("'tpc'; allowed: setup, rtt, down, up", done.stderr)
+        self.assertIn("'tpc'; allowed: setup, rtt, rtt-1000", done.stderr)
 
 
 class Measure(unittest.TestCase):

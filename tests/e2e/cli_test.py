@@ -235,10 +235,10 @@ class Refusals(CliCase):
         endpoint = self.start_sidelb().endpoint
 
         refused = self.run_cli("apply", "-f", "-", endpoint=endpoint, exits=REJECTED,
-                               given='{"ops": [{"importState": {"replaceAll": true}}]}')
+                               given='{"ops": [{"putPool": {"name": "web", "localZone": "a"}}]}')
 
         self.assertIn("error: CAPABILITY: ", refused.stderr)
-        self.assertIn("ops[0].import_state", refused.stderr)
+        self.assertIn("ops[0].put_pool.local_zone", refused.stderr)
 
     def test_prints_errors_as_json(self):
         endpoint = self.start_sidelb().endpoint
@@ -394,7 +394,8 @@ class Waiting(CliCase):
         self.open_session(address).get()
         before = client.state().revision
 
-        waiting = self.start_cli("drain", "default", a.address, "--wait", endpoint=daemon.endpoint)
+        waiting = self.start_cli("--timeout", "300ms", "drain", "default", a.address, "--wait",
+                                 endpoint=daemon.endpoint)
         self.wait_past(daemon, before)
         daemon.kill()
 
@@ -435,7 +436,8 @@ class Files(CliCase):
         other = self.start_sidelb(control=f"unix:{self.folder}/other.sock")
         client = self.connect(other)
 
-        left = self.run_cli("apply", "-f", "-", endpoint=other.endpoint, given=exported)
+        left = self.run_cli("apply", "-f", "-", "--owner", "api:cli", endpoint=other.endpoint,
+                            given=exported)
         self.assertIn("1 claim of static left out", left.stderr)
         self.assertIn("the override of backend/default", left.stderr)
         self.assertEqual(client.backends(), {})

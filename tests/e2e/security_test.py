@@ -229,10 +229,14 @@ class Roles(TlsTestCase):
         daemon.signal(signal.SIGHUP)
         daemon.wait_line(r"error.*roles: line 2: 'king'", "stderr")
         client.apply(put_pool("web"))
+        conditions = {c.code: c.detail for c in client.info().conditions}
+        self.assertRegex(conditions["ROLES_REJECTED"], "^/.*roles: line 2: 'king'")
+        self.assertEqual(conditions["ROLES_REJECTED"].count("roles:"), 1)
 
         self.roles(f"viewer uid:{uid}")
         daemon.signal(signal.SIGHUP)
         daemon.wait_line(r"has no admin", "stderr")
+        self.assertEqual(list(client.info().conditions), [])
         with self.assert_api_error("PERMISSION_DENIED", "ROLE"):
             client.apply(put_pool("web"))
 

@@ -31,6 +31,7 @@ void PlanState(const pb::State& state) {
       if (!plan.ok()) RequireUsageError(plan.status());
     }
   }
+  client::PlanImport({}, {.file = "-"}, state);
 }
 
 }  // namespace

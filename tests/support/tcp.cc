@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <optional>
 #include <utility>
 
 namespace sidelb::testing {
@@ -18,6 +19,14 @@ Address Name(int fd, int (*get)(int, sockaddr*, socklen_t*)) {
   socklen_t size = sizeof(name);
   if (get(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) return Address();
   return Address::FromSockaddr(reinterpret_cast<sockaddr*>(&name), size);
+}
+
+// How many connections wait to be accepted.
+uint32_t QueuedAt(int listening) {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  getsockopt(listening, IPPROTO_TCP, TCP_INFO, &info, &size);
+  return info.tcpi_unacked;
 }
 
 void SetLimits(int fd) {
@@ -140,9 +149,16 @@ TcpServer::~TcpServer() { Stop(); }
 
 void TcpServer::AcceptLoop() {
   pollfd watched[2] = {{listening_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
-  for (;;) {
-    // Once it is told to stop, it accepts what is queued: closing would reset that.
-    if (!is_stopping_ && poll(watched, 2, -1) < 0) break;
+  // Once it is told to stop, it accepts what is queued then: closing would reset that. What comes
+  // meanwhile is left, or probes that come faster than threads begin would keep it for ever.
+  std::optional<uint32_t> left;
+  while (left != 0u) {
+    if (!is_stopping_) {
+      if (poll(watched, 2, -1) < 0) break;
+    } else {
+      left = left.has_value() ? *left - 1 : QueuedAt(listening_.get());
+      if (left == 0u) break;
+    }
     UniqueFd fd(accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!fd.is_open()) {
       if (is_stopping_) break;

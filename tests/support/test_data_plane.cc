@@ -10,11 +10,13 @@
 
 namespace sidelb::testing {
 
-TestDataPlane::TestDataPlane(size_t shards, uint64_t max_connections)
+TestDataPlane::TestDataPlane(size_t shards, uint64_t max_connections,
+                             std::chrono::microseconds busy_poll)
     : work_(boost::asio::make_work_guard(io_)), shards_(shards) {
   auto started = DataPlane::Start(
       {.shards = shards,
        .max_connections = max_connections,
+       .busy_poll = busy_poll,
        .control = io_.get_executor(),
        .on_applied = [this](uint64_t seq, uint64_t, std::vector<ListenError> errors) {
          std::lock_guard lock(mutex_);

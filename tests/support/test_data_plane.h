@@ -6,6 +6,7 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -20,7 +21,8 @@ namespace sidelb::testing {
 
 class TestDataPlane {
  public:
-  explicit TestDataPlane(size_t shards, uint64_t max_connections = 0);
+  explicit TestDataPlane(size_t shards, uint64_t max_connections = 0,
+                         std::chrono::microseconds busy_poll = {});
   ~TestDataPlane();
 
   struct BackendState {

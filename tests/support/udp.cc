@@ -1,11 +1,13 @@
 #include "tests/support/udp.h"
 
+#include <netinet/udp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -44,6 +46,22 @@ bool UdpSocket::Send(std::string_view data) {
 bool UdpSocket::SendTo(std::string_view data, const Address& peer) {
   return sendto(fd_.get(), data.data(), data.size(), 0, peer.data(), peer.size()) ==
          static_cast<ssize_t>(data.size());
+}
+
+bool UdpSocket::SendTrain(std::string_view data, uint16_t segment) {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(segment))] = {};
+  iovec vector{.iov_base = const_cast<char*>(data.data()), .iov_len = data.size()};
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = IPPROTO_UDP;
+  header->cmsg_type = UDP_SEGMENT;
+  header->cmsg_len = CMSG_LEN(sizeof(segment));
+  std::memcpy(CMSG_DATA(header), &segment, sizeof(segment));
+  return sendmsg(fd_.get(), &message, 0) == static_cast<ssize_t>(data.size());
 }
 
 std::optional<std::string> UdpSocket::Receive(Address* from) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -21,6 +22,8 @@ class UdpSocket {
   Address local() const;
   bool Send(std::string_view data);  // on a connected socket
   bool SendTo(std::string_view data, const Address& peer);
+  // On a connected socket: datagrams of `segment` bytes, the last one shorter, in one call.
+  bool SendTrain(std::string_view data, uint16_t segment);
   // The next datagram, with its sender in `from`; nullopt after the limit.
   std::optional<std::string> Receive(Address* from = nullptr);
   // The next datagram that is there already.

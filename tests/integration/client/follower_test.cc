@@ -15,7 +15,7 @@ namespace {
 using Kind = Follower::Step::Kind;
 
 constexpr absl::Duration kLimit = absl::Seconds(20);
-constexpr char kSnapshot[] = R"(epoch: "e1" position: 5 revision: 812
+constexpr char kBeginning[] = R"(epoch: "e1" position: 5 revision: 812
     snapshot { last: true state { pools { name: "web" revision: 812 } } })";
 
 std::string HeartbeatWith(const std::string& place, uint64_t digest) {
@@ -46,7 +46,7 @@ TEST_F(FollowerTest, ReadsWithADeadlineAndGoesOnAfterIt) {
   std::promise<void> may_send;
   daemon_.AddStream([&](const pb::WatchRequest&, WatchDaemon::Writer* writer) {
     may_send.get_future().wait();
-    writer->Write(Message(kSnapshot));
+    writer->Write(Message(kBeginning));
     daemon_.WaitForStop();
     return grpc::Status::OK;
   });
@@ -77,7 +77,7 @@ TEST_F(FollowerTest, EndsABlockedStreamFromAnotherThread) {
 }
 
 TEST_F(FollowerTest, ResumesWhereTheStreamBroke) {
-  daemon_.AddBreakingStream({kSnapshot});
+  daemon_.AddBreakingStream({kBeginning});
   daemon_.AddStream(std::vector<std::string>{R"(epoch: "e1" position: 6 revision: 813
       events { events { kind: EVENT_KIND_PUT pool { name: "api" revision: 813 } } })"});
   pb::WatchRequest request;
@@ -101,7 +101,7 @@ TEST_F(FollowerTest, ResumesWhereTheStreamBroke) {
 
 TEST_F(FollowerTest, BeginsAnewWhenASnapshotBrokeOff) {
   daemon_.AddBreakingStream({R"(epoch: "e1" position: 5 snapshot { state { } })"});
-  daemon_.AddStream(std::vector<std::string>{kSnapshot});
+  daemon_.AddStream(std::vector<std::string>{kBeginning});
   Follower follower = MakeFollower();
 
   EXPECT_EQ(Next(&follower).kind, Kind::kMessage);
@@ -112,7 +112,7 @@ TEST_F(FollowerTest, BeginsAnewWhenASnapshotBrokeOff) {
 }
 
 TEST_F(FollowerTest, FindsARestartedDaemon) {
-  daemon_.AddStream(std::vector<std::string>{kSnapshot});
+  daemon_.AddStream(std::vector<std::string>{kBeginning});
   daemon_.AddStream(std::vector<std::string>{
       R"(epoch: "e2" position: 1 resync { reason: RESYNC_REASON_NEW_EPOCH })",
       R"(epoch: "e2" position: 1 revision: 900 snapshot { last: true })"});
@@ -134,7 +134,7 @@ TEST_F(FollowerTest, FindsARestartedDaemon) {
 TEST_F(FollowerTest, FetchesAnewWhatTheDigestDisproves) {
   const std::string place = R"(epoch: "e1" position: 5 revision: 812)";
   daemon_.AddStream(
-      {kSnapshot, HeartbeatWith(place, Fnv1a64("pool//web@812")), HeartbeatWith(place, 1)});
+      {kBeginning, HeartbeatWith(place, Fnv1a64("pool//web@812")), HeartbeatWith(place, 1)});
   daemon_.AddStream(
       std::vector<std::string>{R"(epoch: "e1" position: 5 revision: 812 snapshot { last: true })"});
   Follower follower = MakeFollower();
@@ -154,8 +154,8 @@ TEST_F(FollowerTest, FetchesAnewWhatTheDigestDisproves) {
 TEST_F(FollowerTest, DoesNotCompareWhileEventsWaitOrTheFilterHasNoDigest) {
   const std::string late = R"(epoch: "e1" position: 5 revision: 812
       heartbeat { config_digest: 1 queued_events: 3 })";
-  daemon_.AddStream({kSnapshot, late});
-  daemon_.AddStream({kSnapshot, HeartbeatWith(R"(epoch: "e1" position: 5 revision: 812)", 0)});
+  daemon_.AddStream({kBeginning, late});
+  daemon_.AddStream({kBeginning, HeartbeatWith(R"(epoch: "e1" position: 5 revision: 812)", 0)});
   pb::WatchRequest by_state;
   by_state.mutable_filter()->add_states(pb::BACKEND_STATE_SERVING);
   Follower busy = MakeFollower();
@@ -169,23 +169,23 @@ TEST_F(FollowerTest, DoesNotCompareWhileEventsWaitOrTheFilterHasNoDigest) {
 }
 
 TEST_F(FollowerTest, TakesSilenceForABrokenConnection) {
-  daemon_.AddStream(std::vector<std::string>{kSnapshot});
+  daemon_.AddStream(std::vector<std::string>{kBeginning});
   daemon_.AddStream(
       std::vector<std::string>{R"(epoch: "e1" position: 5 revision: 812 heartbeat { })"});
   pb::WatchRequest request;
-  request.mutable_heartbeat_interval()->set_nanos(20'000'000);
+  request.mutable_heartbeat_interval()->set_nanos(400'000'000);
   Follower follower = MakeFollower(request);
   EXPECT_EQ(Next(&follower).kind, Kind::kMessage);
 
   const Follower::Step lost = Next(&follower);
 
   EXPECT_EQ(lost.kind, Kind::kLost);
-  EXPECT_THAT(std::string(lost.status.message()), testing::HasSubstr("no message came for 60ms"));
+  EXPECT_THAT(std::string(lost.status.message()), testing::HasSubstr("no message came for 1.2s"));
 }
 
 TEST_F(FollowerTest, FailsAtOnceWhenThereWasNeverADaemonOrItRefuses) {
   daemon_.AddStream([](const pb::WatchRequest&, WatchDaemon::Writer* writer) {
-    writer->Write(Message(kSnapshot));
+    writer->Write(Message(kBeginning));
     return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "no such filter");
   });
   Follower refused = MakeFollower();
@@ -203,11 +203,11 @@ TEST_F(FollowerTest, FailsAtOnceWhenThereWasNeverADaemonOrItRefuses) {
 }
 
 TEST_F(FollowerTest, ForgetsAPlaceThatTheDaemonDoesNotKnow) {
-  daemon_.AddBreakingStream({kSnapshot});
+  daemon_.AddBreakingStream({kBeginning});
   daemon_.AddStream([](const pb::WatchRequest&, WatchDaemon::Writer*) {
     return grpc::Status(grpc::StatusCode::OUT_OF_RANGE, "position 5 is in the future");
   });
-  daemon_.AddStream(std::vector<std::string>{kSnapshot});
+  daemon_.AddStream(std::vector<std::string>{kBeginning});
   Follower follower = MakeFollower();
   EXPECT_EQ(Next(&follower).kind, Kind::kMessage);
 
@@ -218,7 +218,7 @@ TEST_F(FollowerTest, ForgetsAPlaceThatTheDaemonDoesNotKnow) {
 }
 
 TEST_F(FollowerTest, IsCancelledWhileItWaitsToTryAgain) {
-  daemon_.AddBreakingStream({kSnapshot});
+  daemon_.AddBreakingStream({kBeginning});
   Follower follower({},
                     {.open = [this](const pb::WatchRequest& next) { return client_.Watch(next); },
                      .min_backoff = absl::Hours(1),

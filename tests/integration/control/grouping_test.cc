@@ -23,7 +23,7 @@ class GroupingTest : public ::testing::Test {
  protected:
   static Op Grouped(bool is_grouped = true, Mode mode = Mode::kRoundRobin,
                     HealthCheckSpec check = {}) {
-    check.interval = absl::Milliseconds(20);
+    check.interval = absl::Milliseconds(50);
     check.timeout = absl::Milliseconds(500);
     return {.op = PutPool{.spec = {.name = "web",
                                    .mode = mode,

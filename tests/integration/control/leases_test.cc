@@ -2,6 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
+#include "fmt/format.h"
+
 #include "tests/integration/control/sync_controller.h"
 
 namespace sidelb::control {
@@ -38,6 +42,47 @@ std::vector<std::string> Conditions(SyncController& control) {
   std::vector<std::string> codes;
   for (const Condition& condition : control.GetInfo().conditions) codes.push_back(condition.code);
   return codes;
+}
+
+TEST(LeasesTest, WhatChangesALeaseIsInTheAuditAndWhatOnlyRenewsItIsNot) {
+  SyncController control = ShortLeases();
+  const auto renew = [&](RenewLeaseRequest request) {
+    request.caller.principal = "uid:7";
+    return control.Renew(std::move(request)).ok();
+  };
+  RenewLeaseRequest lease = LeaseOf("api:a", ExpiryAction::kDrain);
+  lease.ttl = absl::Hours(1);
+  EXPECT_TRUE(renew(lease));
+  EXPECT_TRUE(renew(lease));
+  lease.holder = "h2";
+  EXPECT_FALSE(renew(lease));
+  lease.take_over = true;
+  EXPECT_TRUE(renew(lease));
+  lease.on_expiry = ExpiryAction::kKeep;
+  EXPECT_TRUE(renew(lease));
+  lease.take_over = false;
+  lease.release = true;
+  EXPECT_TRUE(renew(lease));
+  EXPECT_TRUE(renew(lease)) << "there is none any more";
+  EXPECT_TRUE(renew(LeaseOf("api:b", ExpiryAction::kRemove)));
+
+  const auto read = [&] {
+    std::promise<AuditPage> page;
+    control.controller().ListAudit({}, [&](auto got) { page.set_value(*std::move(got)); });
+    return page.get_future().get().entries;
+  };
+  ASSERT_TRUE(WaitUntil([&] { return read().size() == 7; }));
+  std::vector<std::string> lines;
+  for (const AuditEntry& entry : read()) {
+    lines.push_back(fmt::format("{} {} {}", entry.owner, entry.principal,
+                                entry.code == 0 ? entry.summary : entry.error_reason));
+  }
+  EXPECT_THAT(
+      lines, ::testing::ElementsAre(
+                 "api:b server lease has lapsed: claims removed, there are none",
+                 "api:b uid:7 lease held by h1 for 200ms", "api:a uid:7 lease released by h2",
+                 "api:a uid:7 lease held by h2 for 1h", "api:a uid:7 lease taken over by h2 for 1h",
+                 "api:a uid:7 SESSION_SUPERSEDED", "api:a uid:7 lease held by h1 for 1h"));
 }
 
 TEST(LeasesTest, ALapseDrainsAndALateRenewalTakesBack) {

@@ -14,6 +14,7 @@
 namespace sidelb::control {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::SizeIs;
 
 // Holds what it is given until the test answers.
@@ -178,6 +179,74 @@ TEST_F(StoreTest, AProviderDoesNotWaitAndWhatIsPendingComesAfterIt) {
   EXPECT_EQ(group.backends.at({"web", At("10.0.0.1:80")})->revision, revision + 2);
   EXPECT_FALSE(group.backends.contains({"web", At("10.0.0.2:80")}));
   store_->Answer();
+}
+
+TEST_F(StoreTest, WhatWasWrittenAndThenRefusedIsWithdrawn) {
+  auto pool = sync_.Send(Ops({Pool("web")}));
+  store_->Wait();
+  store_->Answer();
+  const uint64_t revision = pool.get()->revision;
+  ApplyRequest request = WithId("once", 1, {Upsert("web", {B("10.0.0.1:80")})});
+  request.expected_revision = revision;
+  auto refused = sync_.Send(request);
+  const StoreGroup written = store_->Wait();
+  ASSERT_THAT(written.requests, SizeIs(1));
+  ASSERT_THAT(written.audit, SizeIs(1));
+
+  EXPECT_TRUE(sync_.Apply(Ops({Upsert("web", {B("10.0.0.2:80")})}, "ring:web.example")).ok());
+  EXPECT_EQ(Reason(refused.get().status()), "REVISION_MISMATCH");
+  store_->Answer();
+  const StoreGroup next = store_->Wait();
+  EXPECT_THAT(next.withdrawn_requests, ElementsAre(written.requests[0].number));
+  EXPECT_THAT(next.withdrawn_audit, ElementsAre(written.audit[0].number));
+  EXPECT_EQ(next.backends.at({"web", At("10.0.0.1:80")}), nullptr);
+  store_->Answer();
+  EXPECT_THAT(sync_.Read()->backends, SizeIs(1));
+}
+
+// Its sockets were bound for what it was before.
+TEST_F(StoreTest, AWriteMadeAnewDoesNotGainAListenerWithoutSockets) {
+  for (const Op& op : {Pool("web"), Pool("other"), Listener("http", "127.0.0.1:0", "web")}) {
+    auto made = sync_.Send(Ops({op}));
+    store_->Wait();
+    store_->Answer();
+    EXPECT_TRUE(made.get().ok());
+  }
+  auto same = sync_.Send(Ops({Pool("third"), Listener("http", "127.0.0.1:0", "web")}));
+  store_->Wait();
+  EXPECT_TRUE(
+      sync_.Apply(Ops({Listener("http", "127.0.0.1:0", "other")}, "ring:web.example")).ok());
+  EXPECT_EQ(Reason(same.get().status()), "REVISION_MISMATCH");
+  store_->AnswerAtOnce();
+  const auto view = sync_.Read();
+  ASSERT_THAT(view->listeners, SizeIs(1));
+  EXPECT_EQ(view->listeners[0].object->spec.pool, "other");
+  EXPECT_THAT(view->pools, SizeIs(2));
+}
+
+TEST_F(StoreTest, TheGuardIsAskedAgainWhereAProviderCameBetween) {
+  const std::vector<BackendSpec> ours = {B("10.0.0.1:80"), B("10.0.0.2:80"), B("10.0.0.3:80")};
+  const std::vector<BackendSpec> theirs = {B("10.0.0.4:80"), B("10.0.0.5:80"), B("10.0.0.6:80")};
+  Op pool = Pool("web");
+  std::get<PutPool>(pool.op).spec.health_check = {.kind = HealthCheckKind::kNone};
+  auto made = sync_.Send(Ops({pool, Upsert("web", ours)}, "api:first"));
+  store_->Wait();
+  store_->Answer();
+  ASSERT_TRUE(made.get().ok());
+  ASSERT_TRUE(sync_.Apply(Ops({Upsert("web", theirs)}, "ring:web.example")).ok());
+  store_->Wait();
+  store_->Answer();
+
+  // Three of six may go, and wait for the disk; then DNS takes the others.
+  const std::vector<Address> addresses = {ours[0].address, ours[1].address, ours[2].address};
+  auto refused = sync_.Send(Ops({Remove("web", addresses, /*any_owner=*/true)}));
+  store_->Wait();
+  ASSERT_TRUE(sync_.Apply(Ops({Replace("web", {})}, "ring:web.example")).ok());
+
+  const auto answer = refused.get();
+  EXPECT_EQ(Reason(answer.status()), "MASS_REMOVAL");
+  EXPECT_THAT(sync_.Read()->backends, SizeIs(3));
+  store_->AnswerAtOnce();
 }
 
 TEST_F(StoreTest, ARepetitionJoinsTheFirstAndLaterGetsItsAnswer) {

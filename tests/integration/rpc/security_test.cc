@@ -124,11 +124,11 @@ TEST_F(SecurityTest, RolesAreReadAnewAndABrokenFileChangesNothing) {
   ASSERT_TRUE(client_->Apply(put).ok());
 
   Write(roles_, "king " + Me());
-  rpc_->Reload();
+  EXPECT_THAT(std::string(rpc_->Reload().message()), AllOf(HasSubstr(roles_), HasSubstr("line 1")));
   EXPECT_TRUE(client_->Apply(put).ok()) << "what was in force stays";
 
   Write(roles_, "viewer " + Me());
-  rpc_->Reload();
+  EXPECT_TRUE(rpc_->Reload().ok());
   EXPECT_EQ(client_->Apply(put).error_code(), StatusCode::PERMISSION_DENIED);
   EXPECT_EQ(client_->State().state().pools_size(), 1);
 }
@@ -161,6 +161,7 @@ TEST_F(SecurityTest, ShutdownTurnsTheSwitchOnOnce) {
   EXPECT_EQ(DetailsOf(Shutdown(request, &first)).reason, "NOT_DRAINING");
 
   request.set_mode(pb::SHUTDOWN_MODE_DRAIN);
+  request.set_request_id("end-1");
   request.mutable_drain_timeout()->set_seconds(60);
   ASSERT_TRUE(Shutdown(request, &first).ok());
   request.mutable_drain_timeout()->set_seconds(1);
@@ -173,6 +174,16 @@ TEST_F(SecurityTest, ShutdownTurnsTheSwitchOnOnce) {
   EXPECT_EQ(second.deadline().seconds(), first.deadline().seconds());
   request.set_mode(pb::SHUTDOWN_MODE_CANCEL);
   EXPECT_EQ(DetailsOf(Shutdown(request, &first)).reason, "NOT_CANCELLABLE");
+
+  pb::ListAuditResponse audit;
+  grpc::ClientContext context;
+  ASSERT_TRUE(client_->stub().ListAudit(&context, {}, &audit).ok());
+  ASSERT_EQ(audit.entries_size(), 3) << "the repetition did nothing";
+  EXPECT_EQ(audit.entries(0).error_reason(), "NOT_CANCELLABLE");
+  EXPECT_EQ(audit.entries(1).summary(), "shutdown: sessions may end within 1m");
+  EXPECT_EQ(audit.entries(1).request_id(), "end-1");
+  EXPECT_EQ(audit.entries(1).principal(), Me());
+  EXPECT_EQ(audit.entries(2).error_reason(), "NOT_DRAINING");
 }
 
 TEST_F(SecurityTest, AWrongShutdownNamesItsField) {
@@ -185,6 +196,10 @@ TEST_F(SecurityTest, AWrongShutdownNamesItsField) {
   request.mutable_drain_timeout()->set_seconds(25 * 3600);
   EXPECT_THAT(DetailsOf(Shutdown(request, &response)).violations["drain_timeout"],
               HasSubstr("0s to 24h"));
+  request.clear_drain_timeout();
+  request.set_request_id(std::string(65, 'x'));
+  EXPECT_THAT(DetailsOf(Shutdown(request, &response)).violations["request_id"],
+              HasSubstr("at most 64"));
   EXPECT_FALSE(switch_.is_on());
 }
 

@@ -33,7 +33,7 @@ void AddListener(pb::ApplyRequest* request, const std::string& name, const std::
   listener->set_address(address);
 }
 
-void AddBackend(pb::ApplyRequest* request, const std::string& pool, const std::string& address) {
+void AddBackendOp(pb::ApplyRequest* request, const std::string& pool, const std::string& address) {
   auto* set = request->add_ops()->mutable_upsert_backends();
   set->set_pool(pool);
   set->add_backends()->set_address(address);
@@ -50,7 +50,7 @@ class ServiceTest : public ::testing::Test {
     Session session;
     session.server = std::make_unique<sidelb::testing::TcpServer>(sidelb::testing::Echo);
     pb::ApplyRequest request = PutPool("web");
-    AddBackend(&request, "web", session.server->address().ToString());
+    AddBackendOp(&request, "web", session.server->address().ToString());
     AddListener(&request, "http", "web");
     EXPECT_TRUE(client_.Apply(request).ok());
     const std::string at = client_.State().state().listeners(0).status().bound_address();
@@ -88,7 +88,7 @@ class ServiceTest : public ::testing::Test {
 
 TEST_F(ServiceTest, WhatIsAppliedIsRead) {
   pb::ApplyRequest request = PutPool("web");
-  AddBackend(&request, "web", "127.0.0.1:9001");
+  AddBackendOp(&request, "web", "127.0.0.1:9001");
   AddListener(&request, "http", "web");
   pb::ApplyResponse applied;
   const grpc::Status status = client_.Apply(request, &applied);
@@ -114,7 +114,7 @@ TEST_F(ServiceTest, WhatIsAppliedIsRead) {
 TEST_F(ServiceTest, WhatWasExportedIsAppliedWithoutAChange) {
   pb::ApplyRequest request = PutPool("web");
   request.mutable_ops(0)->mutable_put_pool()->mutable_drain()->mutable_timeout()->set_seconds(7);
-  AddBackend(&request, "web", "127.0.0.1:9001");
+  AddBackendOp(&request, "web", "127.0.0.1:9001");
   AddListener(&request, "http", "web");
   ASSERT_TRUE(client_.Apply(request).ok());
   pb::GetStateRequest read;
@@ -192,7 +192,7 @@ TEST_F(ServiceTest, RefusalsCarryReasonFieldAndMetadataAndChangeNothing) {
   ASSERT_TRUE(client_.Apply(PutPool("web"), &before).ok());
 
   pb::ApplyRequest bad_field = PutPool("other");
-  AddBackend(&bad_field, "other", "nowhere");
+  AddBackendOp(&bad_field, "other", "nowhere");
   grpc::Status status = client_.Apply(bad_field);
   EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(DetailsOf(status).reason, "BAD_FIELD");
@@ -201,7 +201,7 @@ TEST_F(ServiceTest, RefusalsCarryReasonFieldAndMetadataAndChangeNothing) {
               Contains(Key("ops[1].upsert_backends.backends[0].address")));
 
   pb::ApplyRequest no_pool = PutPool("other");
-  AddBackend(&no_pool, "nopool", "127.0.0.1:1");
+  AddBackendOp(&no_pool, "nopool", "127.0.0.1:1");
   status = client_.Apply(no_pool);
   EXPECT_EQ(status.error_code(), StatusCode::NOT_FOUND);
   EXPECT_EQ(DetailsOf(status).reason, "POOL_NOT_FOUND");
@@ -253,11 +253,11 @@ TEST_F(ServiceTest, UnknownFieldsOfAWriteAreRefused) {
 // Details that outgrow the trailers would reach the client as another error.
 TEST_F(ServiceTest, ErrorsWithEndlessDetailsStillArrive) {
   pb::ApplyRequest request;
-  for (int i = 0; i < 1'000; ++i) request.add_ops()->mutable_import_state();
+  for (int i = 0; i < 1'000; ++i) request.add_ops()->mutable_put_pool()->set_local_zone("a");
   EXPECT_EQ(client_.Apply(request).error_code(), StatusCode::UNIMPLEMENTED);
 
   pb::ApplyRequest long_name;
-  AddBackend(&long_name, std::string(100'000, 'p'), std::string(100'000, '\x01'));
+  AddBackendOp(&long_name, std::string(100'000, 'p'), std::string(100'000, '\x01'));
   EXPECT_EQ(client_.Apply(long_name).error_code(), StatusCode::INVALID_ARGUMENT);
 }
 

@@ -27,9 +27,9 @@ using sidelb::testing::TcpServer;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr absl::Duration kLimit = absl::Seconds(30);
+constexpr absl::Duration kStatusLimit = absl::Seconds(30);
 
-Options OptionsAt(const TempFolder& folder) {
+Options OptionsWithStatusAt(const TempFolder& folder) {
   Options options;
   options.control = rpc::UnixEndpoint(folder / "control.sock");
   options.status_place = StatusPlace::kPath;
@@ -37,7 +37,7 @@ Options OptionsAt(const TempFolder& folder) {
   return options;
 }
 
-StatusReport Ask(const std::string& path, absl::Duration timeout = kLimit) {
+StatusReport Ask(const std::string& path, absl::Duration timeout = kStatusLimit) {
   return AskStatus({.paths = {path}, .timeout = timeout});
 }
 
@@ -55,7 +55,7 @@ UniqueFd ListenAt(const std::string& path) {
 TEST(StatusSocketTest, ADaemonWithABackendIsHealthy) {
   TempFolder folder;
   TcpServer backend(sidelb::testing::Echo);
-  Options options = OptionsAt(folder);
+  Options options = OptionsWithStatusAt(folder);
   options.bind = *Address::Parse("127.0.0.1:0");
   options.backends = {backend.address()};
   const auto server = Server::Start(options);
@@ -68,7 +68,7 @@ TEST(StatusSocketTest, ADaemonWithABackendIsHealthy) {
 
 TEST(StatusSocketTest, AListenerWithoutABackendIsUnhealthy) {
   TempFolder folder;
-  Options options = OptionsAt(folder);
+  Options options = OptionsWithStatusAt(folder);
   options.bind = *Address::Parse("127.0.0.1:0");
   const auto server = Server::Start(options);
   ASSERT_TRUE(server.ok()) << server.status();
@@ -80,7 +80,7 @@ TEST(StatusSocketTest, AListenerWithoutABackendIsUnhealthy) {
 
 TEST(StatusSocketTest, AnEmptyDaemonIsHealthyUntilItDrains) {
   TempFolder folder;
-  const Options options = OptionsAt(folder);
+  const Options options = OptionsWithStatusAt(folder);
   const auto server = Server::Start(options);
   ASSERT_TRUE(server.ok()) << server.status();
   EXPECT_TRUE(Ask(options.status_path).is_healthy);
@@ -92,7 +92,7 @@ TEST(StatusSocketTest, AnEmptyDaemonIsHealthyUntilItDrains) {
 
 TEST(StatusSocketTest, ManyAtATimeAreAllAnswered) {
   TempFolder folder;
-  const Options options = OptionsAt(folder);
+  const Options options = OptionsWithStatusAt(folder);
   const auto server = Server::Start(options);
   ASSERT_TRUE(server.ok()) << server.status();
   std::vector<std::thread> threads;
@@ -106,7 +106,7 @@ TEST(StatusSocketTest, ManyAtATimeAreAllAnswered) {
 
 TEST(StatusSocketTest, ASecondDaemonLeavesTheSocketAlone) {
   TempFolder folder;
-  const Options options = OptionsAt(folder);
+  const Options options = OptionsWithStatusAt(folder);
   const auto first = Server::Start(options);
   ASSERT_TRUE(first.ok()) << first.status();
   Options others = options;
@@ -151,11 +151,12 @@ TEST(AskStatusTest, NoSocketIsSaidPlainly) {
 TEST(AskStatusTest, ALeftSocketDoesNotHideALiveOne) {
   TempFolder folder;
   ListenAt(folder / "left.sock").Reset();
-  const Options options = OptionsAt(folder);
+  const Options options = OptionsWithStatusAt(folder);
   const auto server = Server::Start(options);
   ASSERT_TRUE(server.ok()) << server.status();
-  EXPECT_TRUE(AskStatus({.paths = {folder / "left.sock", options.status_path}, .timeout = kLimit})
-                  .is_healthy);
+  EXPECT_TRUE(
+      AskStatus({.paths = {folder / "left.sock", options.status_path}, .timeout = kStatusLimit})
+          .is_healthy);
 }
 
 TEST(AskStatusTest, SilenceIsAnErrorWhenTheTimeIsUp) {

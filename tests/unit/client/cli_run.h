@@ -6,6 +6,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct ScriptedDaemon {
   std::deque<pb::WatchResponse> watch_messages;
   absl::Status watch_end = absl::UnimplementedError("the test ends the stream");
   std::vector<pb::WatchRequest> watched;
+  std::vector<std::string> raw_responses;                // serialized, all of one call
+  std::vector<std::pair<std::string, std::string>> raw;  // method, serialized request
   std::vector<pb::ApplyRequest> applied;
   std::vector<pb::GetStateRequest> read;
 
@@ -61,6 +64,20 @@ struct ScriptedDaemon {
             .wait_for_revision =
                 [](uint64_t, absl::Duration) {
                   return absl::DeadlineExceededError("no such revision");
+                },
+            .call =
+                [this](const google::protobuf::MethodDescriptor& method,
+                       const google::protobuf::Message& request, const ResponseSink& on_response) {
+                  raw.emplace_back(method.name(), request.SerializeAsString());
+                  for (const std::string& serialized : raw_responses) {
+                    const std::unique_ptr<google::protobuf::Message> response(
+                        google::protobuf::MessageFactory::generated_factory()
+                            ->GetPrototype(method.output_type())
+                            ->New());
+                    EXPECT_TRUE(response->ParseFromString(serialized));
+                    if (!on_response(*response)) return absl::CancelledError("by the sink");
+                  }
+                  return absl::OkStatus();
                 }};
   }
 
@@ -117,6 +134,13 @@ inline Outcome RunLine(ScriptedDaemon* daemon, const std::vector<std::string>& w
   const ExitCode exit_code = std::visit(
       [&](const auto& command) { return RunCommand(invocation, command); }, arguments->command);
   return {exit_code, out.str(), err.str()};
+}
+
+inline std::vector<std::string> LinesOf(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
 }
 
 template <typename Message>

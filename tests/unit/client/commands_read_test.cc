@@ -1,7 +1,6 @@
 // Command lines that read, against a scripted daemon: what is printed, the exit code.
 #include "client/cli/parse_arguments.h"
 #include "gmock/gmock.h"
-#include "google/protobuf/text_format.h"
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
 #include "tests/unit/client/cli_run.h"
@@ -11,15 +10,9 @@ namespace {
 
 using testing::HasSubstr;
 
-pb::State StateOf(const std::string& text) {
-  pb::State state;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &state)) << text;
-  return state;
-}
-
 TEST(GetTest, PrintsBackendsWithinEightyColumns) {
   ScriptedDaemon daemon;
-  daemon.state_answers = {AtRevision(812, StateOf(R"(
+  daemon.state_answers = {AtRevision(812, Parsed<pb::State>(R"(
     pools { name: "web" }
     backends { pool: "web" address: "10.0.0.5:80" claims { owner: "static" } claims { owner: "api:cli" }
                status { state: BACKEND_STATE_SERVING health: HEALTH_HEALTHY active_connections: 12
@@ -37,7 +30,7 @@ TEST(GetTest, PrintsBackendsWithinEightyColumns) {
 
 TEST(GetTest, PrintsMoreWithWide) {
   ScriptedDaemon daemon;
-  daemon.state_answers = {AtRevision(812, StateOf(R"(
+  daemon.state_answers = {AtRevision(812, Parsed<pb::State>(R"(
     pools { name: "web" }
     backends { pool: "web" address: "10.0.0.5:80" revision: 7 claims { owner: "static" }
                effective { zone: "a" tags { key: "b" value: "2" } tags { key: "a" value: "1" } }
@@ -54,9 +47,9 @@ TEST(GetTest, PrintsMoreWithWide) {
 TEST(GetTest, PrintsPoolsAndListeners) {
   ScriptedDaemon daemon;
   daemon.state_answers = {
-      AtRevision(812,
-                 StateOf(R"(pools { name: "web" status { total: 3 serving: 2 draining: 1 } })")),
-      AtRevision(812, StateOf(R"(
+      AtRevision(812, Parsed<pb::State>(
+                          R"(pools { name: "web" status { total: 3 serving: 2 draining: 1 } })")),
+      AtRevision(812, Parsed<pb::State>(R"(
         listeners { name: "http" address: "127.0.0.1:0" pool: "web"
                     status { bound: true bound_address: "127.0.0.1:4711" active_connections: 5 } }
         listeners { name: "off" address: "0.0.0.0:81" pool: "web" disabled: true })"))};
@@ -75,7 +68,7 @@ TEST(GetTest, PrintsPoolsAndListeners) {
 
 TEST(GetTest, PrintsJsonThatParsesBack) {
   ScriptedDaemon daemon;
-  const pb::State state = StateOf(R"(pools { name: "web" } pools { name: "api" })");
+  const pb::State state = Parsed<pb::State>(R"(pools { name: "web" } pools { name: "api" })");
   daemon.state_answers = {AtRevision(812, state), AtRevision(812, state)};
 
   const Outcome json = RunLine(&daemon, {"get", "pools", "-o", "json"});
@@ -89,7 +82,7 @@ TEST(GetTest, PrintsJsonThatParsesBack) {
 
 TEST(GetTest, TellsAnEmptyPoolFromAWrongName) {
   ScriptedDaemon daemon;
-  daemon.state_answers = {AtRevision(812, StateOf(R"(pools { name: "web" })")),
+  daemon.state_answers = {AtRevision(812, Parsed<pb::State>(R"(pools { name: "web" })")),
                           AtRevision(812, pb::State())};
 
   const Outcome empty = RunLine(&daemon, {"get", "backends", "web"});
@@ -103,7 +96,7 @@ TEST(GetTest, TellsAnEmptyPoolFromAWrongName) {
 
 // What a pool with two IPs reads as.
 pb::State Grouped(const std::string& only = "") {
-  pb::State state = StateOf(R"(
+  pb::State state = Parsed<pb::State>(R"(
     pools { name: "web" group_by_ip: true mode: MODE_MAGLEV hash_key: HASH_KEY_SOURCE_IP_PORT }
     backends { pool: "web" address: "10.0.0.5:80" status { active_connections: 3 } }
     backends { pool: "web" address: "10.0.0.5:81" status { active_connections: 4 } }
@@ -151,7 +144,7 @@ TEST(DescribeTest, ShowsGroupsByIpAndTheHashKey) {
 
 TEST(DescribeTest, ShowsWhyABackendTakesNoSession) {
   ScriptedDaemon daemon;
-  daemon.state_answers = {AtRevision(812, StateOf(R"(
+  daemon.state_answers = {AtRevision(812, Parsed<pb::State>(R"(
     pools { name: "web" }
     backends { pool: "web" address: "10.0.0.5:80" revision: 7
                claims { owner: "static" spec { weight: 9 } }
@@ -172,12 +165,13 @@ TEST(DescribeTest, ShowsWhyABackendTakesNoSession) {
 TEST(DescribeTest, ShowsAPoolWithItsListenersAndBackends) {
   ScriptedDaemon daemon;
   daemon.state_answers = {
-      AtRevision(812, StateOf(R"(
+      AtRevision(812, Parsed<pb::State>(R"(
         pools { name: "web" status { total: 1 serving: 1 }
                 ring_domains { domain: "web.example" port: 80 }
                 ring_domains { domain: "_web._tcp.example" record: RECORD_TYPE_SRV } }
         backends { pool: "web" address: "10.0.0.5:80" })")),
-      AtRevision(812, StateOf(R"(listeners { name: "http" address: "0.0.0.0:80" pool: "web" }
+      AtRevision(812,
+                 Parsed<pb::State>(R"(listeners { name: "http" address: "0.0.0.0:80" pool: "web" }
                                  listeners { name: "x" address: "0.0.0.0:81" pool: "other" })"))};
 
   const Outcome outcome = RunLine(&daemon, {"describe", "web"});
@@ -192,7 +186,7 @@ TEST(DescribeTest, ShowsAPoolWithItsListenersAndBackends) {
 TEST(DescribeTest, ExitsWithFiveForWhatIsMissing) {
   ScriptedDaemon daemon;
   daemon.state_answers = {AtRevision(812, pb::State()),
-                          AtRevision(812, StateOf(R"(pools { name: "web" })")),
+                          AtRevision(812, Parsed<pb::State>(R"(pools { name: "web" })")),
                           AtRevision(812, pb::State())};
 
   const Outcome pool = RunLine(&daemon, {"describe", "web"});
@@ -209,18 +203,21 @@ TEST(DescribeTest, ExitsWithFiveForWhatIsMissing) {
 
 TEST(ExportTest, PrintsWhatApplyReads) {
   ScriptedDaemon daemon;
-  daemon.state_answers = {AtRevision(812, StateOf(R"(
+  daemon.state_answers = {AtRevision(812, Parsed<pb::State>(R"(
     pools { name: "web" revision: 3 }
     backends { pool: "web" address: "10.0.0.5:80" revision: 4
                claims { owner: "api:cli" spec { address: "10.0.0.5:80" } } })"))};
-  daemon.apply_answers = {Accepted({Unchanged(1), Unchanged(1)})};
+  daemon.apply_answers = {Accepted({Unchanged(2)})};
 
   const Outcome exported = RunLine(&daemon, {"export"});
   const Outcome applied = RunLine(&daemon, {"apply", "-f", "-"}, exported.out);
 
   EXPECT_EQ(exported.out.find("revision"), std::string::npos);
   EXPECT_EQ(applied.exit_code, ExitCode::kOk);
-  EXPECT_EQ(daemon.applied[0].ops_size(), 2);
+  ASSERT_EQ(daemon.applied[0].ops_size(), 1);
+  EXPECT_EQ(daemon.applied[0].ops(0).import_state().state().backends(0).claims(0).owner(),
+            "api:cli");
+  EXPECT_EQ(applied.out, "state 2 unchanged (revision 812, applied)\n");
   EXPECT_EQ(daemon.read[0].view(), pb::VIEW_CONFIG);
 }
 

@@ -36,13 +36,6 @@ pb::WatchResponse RemoveSecond() {
     events { kind: EVENT_KIND_REMOVED backend { pool: "web" address: "10.0.0.6:80" } } })");
 }
 
-std::vector<std::string> LinesOf(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream stream(text);
-  for (std::string line; std::getline(stream, line);) lines.push_back(line);
-  return lines;
-}
-
 TEST(WatchCommandTest, SumsUpAndThenTellsEachChange) {
   ScriptedDaemon daemon;
   daemon.watch_messages = {SnapshotOf(kHealthy, kHealthy), PutSecond(kUnhealthy), RemoveSecond()};

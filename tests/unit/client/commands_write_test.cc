@@ -1,7 +1,6 @@
 // Command lines that write, against a scripted daemon: what is asked, what is printed, the exit
 // code.
 #include "gmock/gmock.h"
-#include "google/protobuf/text_format.h"
 #include "google/protobuf/util/json_util.h"
 #include "google/rpc/error_details.pb.h"
 #include "gtest/gtest.h"
@@ -30,12 +29,6 @@ absl::Status DaemonError(absl::StatusCode code, const std::string& reason,
   return WithSerializedDetails(absl::Status(code, message), status.SerializeAsString());
 }
 
-pb::State StateOf(const std::string& text) {
-  pb::State state;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &state)) << text;
-  return state;
-}
-
 TEST(WriteTest, PrintsALineForEachObject) {
   ScriptedDaemon daemon;
   daemon.apply_answers = {Accepted({Added(1), Unchanged(1), Updated(1)})};
@@ -49,6 +42,44 @@ TEST(WriteTest, PrintsALineForEachObject) {
             "backend/web/10.0.0.6:80 unchanged (revision 812, applied)\n"
             "backend/web/[::1]:80 updated (revision 812, applied)\n");
   EXPECT_EQ(outcome.err, "");
+}
+
+TEST(WriteTest, EachChangeHasAnIdOfItsOwn) {
+  ScriptedDaemon daemon;
+  daemon.apply_answers = {Accepted({Added(1)}), Accepted({Added(1)}), Accepted({Added(1)}),
+                          Accepted({Added(1)})};
+
+  RunLine(&daemon, {"add", "web", "10.0.0.5:80"});
+  RunLine(&daemon, {"add", "web", "10.0.0.5:80"});
+  RunLine(&daemon, {"add", "web", "10.0.0.5:80", "--request-id", "deploy-7"});
+  RunLine(&daemon, {"add", "web", "10.0.0.5:80", "--dry-run"});
+
+  ASSERT_EQ(daemon.applied.size(), 4u);
+  EXPECT_EQ(daemon.applied[0].request_id().size(), 32u);
+  EXPECT_NE(daemon.applied[0].request_id(), daemon.applied[1].request_id());
+  EXPECT_EQ(daemon.applied[2].request_id(), "deploy-7");
+  EXPECT_EQ(daemon.applied[3].request_id(), "");
+}
+
+TEST(WriteTest, KeepsTheIdOfARequestInAFile) {
+  ScriptedDaemon daemon;
+  daemon.apply_answers = {Accepted({Removed(1)})};
+
+  RunLine(&daemon, {"apply", "-f", "-"},
+          R"({"requestId": "mine", "ops": [{"removeListener": "a"}]})");
+
+  ASSERT_EQ(daemon.applied.size(), 1u);
+  EXPECT_EQ(daemon.applied[0].request_id(), "mine");
+}
+
+TEST(WriteTest, SaysThatTheAnswerIsAnEarlierOne) {
+  ScriptedDaemon daemon;
+  pb::ApplyResponse response = Accepted({Added(1)});
+  response.set_replayed(true);
+  daemon.apply_answers = {response};
+
+  EXPECT_EQ(RunLine(&daemon, {"add", "web", "10.0.0.5:80"}).out,
+            "backend/web/10.0.0.5:80 added (revision 812, applied, replayed)\n");
 }
 
 TEST(WriteTest, SaysThatADryRunWasOne) {
@@ -194,7 +225,7 @@ TEST(AddTest, AdvisesWhenThePoolIsMissing) {
 TEST(AddTest, CreatesThePoolOnlyWhenItIsMissing) {
   ScriptedDaemon daemon;
   daemon.state_answers = {AtRevision(811, pb::State()),
-                          AtRevision(812, StateOf(R"(pools { name: "web" })"))};
+                          AtRevision(812, Parsed<pb::State>(R"(pools { name: "web" })"))};
   daemon.apply_answers = {Accepted({Added(1), Added(1)}), Accepted({Added(1)})};
 
   const Outcome first = RunLine(&daemon, {"add", "web", "10.0.0.5:80", "--create-pool"});
@@ -209,7 +240,7 @@ TEST(AddTest, CreatesThePoolOnlyWhenItIsMissing) {
 TEST(AddTest, ReadsAgainWhenAnotherCreatedThePoolMeanwhile) {
   ScriptedDaemon daemon;
   daemon.state_answers = {AtRevision(811, pb::State()),
-                          AtRevision(812, StateOf(R"(pools { name: "web" })"))};
+                          AtRevision(812, Parsed<pb::State>(R"(pools { name: "web" })"))};
   daemon.apply_answers = {
       DaemonError(absl::StatusCode::kAborted, "REVISION_MISMATCH", "pool/web is there"),
       Accepted({Added(1)})};
@@ -284,7 +315,7 @@ TEST(OverrideTest, ListsWhatASelectorMet) {
     result.set_unchanged(1);
     return result;
   }()})};
-  daemon.state_answers = {AtRevision(812, StateOf(R"(
+  daemon.state_answers = {AtRevision(812, Parsed<pb::State>(R"(
     backends { pool: "web" address: "10.0.0.5:80" revision: 812 claims { owner: "api:cli" } }
     backends { pool: "web" address: "10.0.0.6:80" revision: 700 claims { owner: "api:cli" } }
     backends { pool: "web" address: "10.0.0.7:80" revision: 812
@@ -328,7 +359,7 @@ TEST(OverrideTest, FailsWhenNothingMatches) {
 TEST(OverrideTest, WarnsWhenTheOwnerStillDrains) {
   ScriptedDaemon daemon;
   daemon.apply_answers = {Accepted({Updated(1)})};
-  daemon.state_answers = {AtRevision(812, StateOf(R"(
+  daemon.state_answers = {AtRevision(812, Parsed<pb::State>(R"(
     backends { pool: "web" address: "10.0.0.5:80" revision: 812 claims { owner: "api:nomad" }
                status { state: BACKEND_STATE_DRAINING } })"))};
 
@@ -387,7 +418,7 @@ TEST(ApplyTest, MakesOneRequestOfAState) {
 
 TEST(ApplyTest, PlansThePruningAgainAfterAnotherWriter) {
   ScriptedDaemon daemon;
-  daemon.state_answers = {AtRevision(811, StateOf(R"(pools { name: "old" })")),
+  daemon.state_answers = {AtRevision(811, Parsed<pb::State>(R"(pools { name: "old" })")),
                           AtRevision(812, pb::State())};
   daemon.apply_answers = {DaemonError(absl::StatusCode::kAborted, "REVISION_MISMATCH", "stale"),
                           Accepted({Added(1)})};

@@ -2,7 +2,6 @@
 
 #include "client/cli/exit_code.h"
 #include "gmock/gmock.h"
-#include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 #include "tests/unit/client/cli_run.h"
 
@@ -12,12 +11,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-pb::State StateOf(const std::string& text) {
-  pb::State state;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &state)) << text;
-  return state;
-}
 
 // The ops in short: their kind and what they name.
 std::vector<std::string> OpsOf(const pb::ApplyRequest& request) {
@@ -63,7 +56,7 @@ const char kFile[] = R"(
 )";
 
 TEST(PlanApplyStateTest, PutsPoolsThenBackendsThenListeners) {
-  const auto plan = PlanApplyState(Arguments(), {"f"}, StateOf(kFile), std::nullopt);
+  const auto plan = PlanApplyState(Arguments(), {"f"}, Parsed<pb::State>(kFile), std::nullopt);
 
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_THAT(OpsOf(plan->request),
@@ -74,7 +67,7 @@ TEST(PlanApplyStateTest, PutsPoolsThenBackendsThenListeners) {
 }
 
 TEST(PlanApplyStateTest, LeavesOutWhatIsOutputOnly) {
-  const auto plan = PlanApplyState(Arguments(), {"f"}, StateOf(kFile), std::nullopt);
+  const auto plan = PlanApplyState(Arguments(), {"f"}, Parsed<pb::State>(kFile), std::nullopt);
 
   EXPECT_EQ(plan->request.ops(0).put_pool().revision(), 0u);
   EXPECT_FALSE(plan->request.ops(0).put_pool().has_status());
@@ -83,7 +76,7 @@ TEST(PlanApplyStateTest, LeavesOutWhatIsOutputOnly) {
 }
 
 TEST(PlanApplyStateTest, LeavesForeignClaimsToTheirOwners) {
-  const pb::State file = StateOf(R"(
+  const pb::State file = Parsed<pb::State>(R"(
     backends { pool: "web" address: "10.0.0.5:80" claims { owner: "static" } claims { owner: "api:cli" } }
     backends { pool: "web" address: "10.0.0.6:80" claims { owner: "static" } }
     backends { pool: "web" address: "10.0.0.7:80" claims { owner: "api:nomad" } })");
@@ -100,7 +93,7 @@ TEST(PlanApplyStateTest, LeavesForeignClaimsToTheirOwners) {
 }
 
 TEST(PlanApplyStateTest, AdoptsTheFirstClaimOfEach) {
-  const pb::State file = StateOf(R"(
+  const pb::State file = Parsed<pb::State>(R"(
     backends { pool: "web" address: "10.0.0.5:80"
                claims { owner: "static" spec { weight: 3 } } claims { owner: "api:cli" spec { weight: 4 } } })");
 
@@ -113,7 +106,7 @@ TEST(PlanApplyStateTest, AdoptsTheFirstClaimOfEach) {
 }
 
 TEST(PlanApplyStateTest, MakesOneOpOfEqualOverrides) {
-  const pb::State file = StateOf(R"(
+  const pb::State file = Parsed<pb::State>(R"(
     backends { pool: "web" address: "10.0.0.5:80" override { admin_state: ADMIN_STATE_DRAINING set_by: "api:a" } }
     backends { pool: "web" address: "10.0.0.6:80" override { admin_state: ADMIN_STATE_DRAINING set_by: "api:b" } }
     backends { pool: "web" address: "10.0.0.7:80" override { weight: 0 } })");
@@ -130,10 +123,10 @@ TEST(PlanApplyStateTest, MakesOneOpOfEqualOverrides) {
 }
 
 TEST(PlanApplyStateTest, OverridesForeignBackendsOnlyWhereTheyExist) {
-  const pb::State file = StateOf(R"(
+  const pb::State file = Parsed<pb::State>(R"(
     backends { pool: "web" address: "10.0.0.5:80" claims { owner: "static" } override { weight: 1 } }
     backends { pool: "web" address: "10.0.0.6:80" claims { owner: "static" } override { weight: 1 } })");
-  const CurrentState current = {StateOf(R"(
+  const CurrentState current = {Parsed<pb::State>(R"(
     backends { pool: "web" address: "10.0.0.6:80" claims { owner: "static" } })"),
                                 812};
 
@@ -151,7 +144,7 @@ TEST(PlanApplyStateTest, OverridesForeignBackendsOnlyWhereTheyExist) {
 }
 
 TEST(NeedsCurrentStateTest, OnlyToPruneAndForForeignOverrides) {
-  const pb::State own = StateOf(R"(
+  const pb::State own = Parsed<pb::State>(R"(
     backends { pool: "web" address: "10.0.0.5:80" claims { owner: "api:cli" } override { weight: 1 } }
     backends { pool: "web" address: "10.0.0.6:80" override { weight: 1 } }
     backends { pool: "web" address: "10.0.0.7:80" claims { owner: "static" } })");
@@ -161,7 +154,7 @@ TEST(NeedsCurrentStateTest, OnlyToPruneAndForForeignOverrides) {
 }
 
 TEST(PlanApplyStateTest, DoesNotBringBackWhatIsLeaving) {
-  const pb::State file = StateOf(R"(
+  const pb::State file = Parsed<pb::State>(R"(
     pools { name: "web" }
     backends { pool: "web" address: "10.0.0.5:80" status { state: BACKEND_STATE_REMOVING } })");
 
@@ -171,14 +164,14 @@ TEST(PlanApplyStateTest, DoesNotBringBackWhatIsLeaving) {
 }
 
 TEST(PlanApplyStateTest, PrunesWhatTheFileDoesNotName) {
-  const CurrentState current = {StateOf(R"(
+  const CurrentState current = {Parsed<pb::State>(R"(
     listeners { name: "http" } listeners { name: "old" }
     pools { name: "web" } pools { name: "gone" } pools { name: "shared" } pools { name: "empty" }
     backends { pool: "gone" address: "10.0.1.1:80" claims { owner: "api:cli" } }
     backends { pool: "shared" address: "10.0.2.1:80" claims { owner: "api:cli" } claims { owner: "static" } })"),
                                 812};
 
-  const auto plan = PlanApplyState(Arguments(), {"f", true}, StateOf(kFile), current);
+  const auto plan = PlanApplyState(Arguments(), {"f", true}, Parsed<pb::State>(kFile), current);
 
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_THAT(
@@ -192,8 +185,8 @@ TEST(PlanApplyStateTest, PrunesWhatTheFileDoesNotName) {
 }
 
 TEST(PlanApplyStateTest, DoesNotPruneAPoolOfWhichTheFileNamesABackend) {
-  const CurrentState current = {StateOf(R"(pools { name: "web" })"), 812};
-  const pb::State file = StateOf(R"(backends { pool: "web" address: "10.0.0.5:80" })");
+  const CurrentState current = {Parsed<pb::State>(R"(pools { name: "web" })"), 812};
+  const pb::State file = Parsed<pb::State>(R"(backends { pool: "web" address: "10.0.0.5:80" })");
 
   const auto plan = PlanApplyState(Arguments(), {"f", true}, file, current);
 
@@ -202,7 +195,8 @@ TEST(PlanApplyStateTest, DoesNotPruneAPoolOfWhichTheFileNamesABackend) {
 
 TEST(PlanApplyStateTest, NamesTheObjectThatIsWrong) {
   const auto error = [](const std::string& text) {
-    const auto plan = PlanApplyState(Arguments(), {"f.json"}, StateOf(text), std::nullopt);
+    const auto plan =
+        PlanApplyState(Arguments(), {"f.json"}, Parsed<pb::State>(text), std::nullopt);
     EXPECT_EQ(ExitCodeFor(plan.status()), ExitCode::kUsage);
     return std::string(plan.status().message());
   };
@@ -223,6 +217,42 @@ TEST(PlanApplyStateTest, NamesTheObjectThatIsWrong) {
                                 claims { spec { address: "10.0.0.6:80" } } })"),
             "f.json: backends[0].claims[0].spec.address: \"10.0.0.6:80\" is not the backend's "
             "\"10.0.0.5:80\"");
+}
+
+TEST(IsImportedTest, WhereClaimsNameTheirOwnersAndNobodyElseIsNamed) {
+  const pb::State named = Parsed<pb::State>(R"(
+    backends { pool: "web" address: "10.0.0.5:80" claims { owner: "api:a" } })");
+  const pb::State unnamed = Parsed<pb::State>(R"(
+    backends { pool: "web" address: "10.0.0.5:80" claims { spec { weight: 3 } } })");
+  Arguments as_one;
+  as_one.global.owner = "api:a";
+
+  EXPECT_TRUE(IsImported(Arguments(), {"f"}, named));
+  EXPECT_FALSE(IsImported(Arguments(), {"f"}, unnamed));
+  EXPECT_FALSE(IsImported(as_one, {"f"}, named));
+  EXPECT_FALSE(IsImported(Arguments(), {"f", false, true}, named));
+}
+
+TEST(PlanImportTest, PutsTheWholeFileWithoutWhatTheDaemonOwns) {
+  pb::State file = Parsed<pb::State>(kFile);
+  file.mutable_backends(0)->mutable_claims(0)->set_revision(5);
+  file.mutable_backends(0)->mutable_override()->set_weight(1);
+  file.mutable_backends(0)->mutable_override()->set_set_by("api:a");
+  file.mutable_backends(0)->mutable_override()->mutable_expire_time()->set_seconds(9);
+  file.add_backends()->mutable_status()->set_state(pb::BACKEND_STATE_REMOVING);
+
+  const WritePlan plan = PlanImport(Arguments(), {"f", true}, file);
+
+  ASSERT_EQ(plan.request.ops_size(), 1);
+  EXPECT_TRUE(plan.request.ops(0).import_state().replace_all());
+  EXPECT_EQ(plan.request.ops(0).import_state().state().ShortDebugString(), Parsed<pb::State>(R"(
+    listeners { name: "http" address: "0.0.0.0:80" pool: "web" }
+    pools { name: "web" mode: MODE_LEAST_CONNECTIONS }
+    backends { pool: "web" address: "10.0.0.5:80"
+               claims { owner: "api:cli" spec { weight: 7 } }
+               override { weight: 1 expire_time { seconds: 9 } } }
+    backends { pool: "web" address: "10.0.0.6:80" })")
+                                                                               .ShortDebugString());
 }
 
 TEST(PlanApplyRequestTest, LetsOptionsStandOverTheFile) {
@@ -255,8 +285,24 @@ TEST(PlanApplyRequestTest, RefusesOptionsThatAreForStates) {
   EXPECT_EQ(plan.status().message(), "f: ops: --prune is for states, and this is a request");
 }
 
+TEST(WithoutOutputTest, TellsTheOrderInWhichBackendsStand) {
+  const pb::State exported = WithoutOutput(Parsed<pb::State>(R"(
+    backends { pool: "db" address: "10.0.1.1:80" claims { owner: "api:a" order: 9 } }
+    backends { pool: "web" address: "10.0.0.1:80" claims { owner: "api:a" order: 8 }
+               claims { owner: "static" order: 5 } }
+    backends { pool: "web" address: "10.0.0.2:80" claims { owner: "api:b" order: 7 }
+               claims { owner: "api:a" order: 3 } })"));
+
+  EXPECT_EQ(exported.ShortDebugString(), Parsed<pb::State>(R"(
+    backends { pool: "db" address: "10.0.1.1:80" claims { owner: "api:a" } }
+    backends { pool: "web" address: "10.0.0.2:80" claims { owner: "api:a" } claims { owner: "api:b" } }
+    backends { pool: "web" address: "10.0.0.1:80" claims { owner: "api:a" }
+               claims { owner: "static" } })")
+                                             .ShortDebugString());
+}
+
 TEST(WithoutOutputTest, KeepsWhatCanBePutBack) {
-  pb::State state = StateOf(kFile);
+  pb::State state = Parsed<pb::State>(kFile);
   state.mutable_backends(0)->mutable_claims(0)->set_revision(5);
   state.mutable_backends(0)->mutable_effective()->set_weight(7);
   state.mutable_backends(0)->mutable_override()->set_set_by("api:a");
@@ -265,7 +311,7 @@ TEST(WithoutOutputTest, KeepsWhatCanBePutBack) {
   const pb::State exported = WithoutOutput(state);
 
   // The second backend has no claim left: it only drains.
-  EXPECT_EQ(exported.ShortDebugString(), StateOf(R"(
+  EXPECT_EQ(exported.ShortDebugString(), Parsed<pb::State>(R"(
     listeners { name: "http" address: "0.0.0.0:80" pool: "web" }
     pools { name: "web" mode: MODE_LEAST_CONNECTIONS }
     backends { pool: "web" address: "10.0.0.5:80"

@@ -25,7 +25,7 @@ absl::StatusOr<std::variant<Arguments, HelpText>> Parse(const Words& words,
   });
 }
 
-Arguments Parsed(const Words& words, const Variables& variables = {}) {
+Arguments ArgumentsOf(const Words& words, const Variables& variables = {}) {
   const auto parsed = Parse(words, variables);
   if (!parsed.ok()) {
     ADD_FAILURE() << parsed.status();
@@ -36,7 +36,7 @@ Arguments Parsed(const Words& words, const Variables& variables = {}) {
 
 template <typename Command>
 Command ParsedAs(const Words& words) {
-  const Arguments arguments = Parsed(words);
+  const Arguments arguments = ArgumentsOf(words);
   const auto* command = std::get_if<Command>(&arguments.command);
   if (command == nullptr) {
     ADD_FAILURE() << "another command was parsed: " << arguments.command.index();
@@ -53,8 +53,9 @@ std::string Refused(const Words& words, const Variables& variables = {}) {
 }
 
 TEST(ParseArgumentsTest, TakesGlobalOptionsAnywhere) {
-  const Arguments before = Parsed({"--endpoint", "unix:/a", "-o", "json", "get", "backends"});
-  const Arguments after = Parsed({"get", "backends", "web", "--endpoint=unix:/a", "-o", "json"});
+  const Arguments before = ArgumentsOf({"--endpoint", "unix:/a", "-o", "json", "get", "backends"});
+  const Arguments after =
+      ArgumentsOf({"get", "backends", "web", "--endpoint=unix:/a", "-o", "json"});
 
   EXPECT_EQ(before.global.endpoint, "unix:/a");
   EXPECT_EQ(before.global.output, Output::kJson);
@@ -66,9 +67,9 @@ TEST(ParseArgumentsTest, LetsFlagsStandOverVariablesAndThoseOverDefaults) {
   const Variables variables = {
       {"SIDELB_TIMEOUT", "2s"}, {"SIDELB_OUTPUT", "wide"}, {"SIDELB_OWNER", "api:a"}};
 
-  const Arguments defaults = Parsed({"info"});
-  const Arguments by_variable = Parsed({"info"}, variables);
-  const Arguments by_flag = Parsed(
+  const Arguments defaults = ArgumentsOf({"info"});
+  const Arguments by_variable = ArgumentsOf({"info"}, variables);
+  const Arguments by_flag = ArgumentsOf(
       {"rm", "pool", "web", "--timeout", "3s", "-o", "table", "--owner", "api:b"}, variables);
 
   EXPECT_EQ(defaults.global.timeout, absl::Seconds(5));
@@ -346,22 +347,23 @@ TEST(ParseArgumentsTest, WantsToKnowWhichBackends) {
 
 TEST(ParseArgumentsTest, TellsTheDrainsTimeoutFromTheCalls) {
   const Arguments arguments =
-      Parsed({"--timeout", "2s", "drain", "web", "--all", "--timeout", "5m"});
+      ArgumentsOf({"--timeout", "2s", "drain", "web", "--all", "--timeout", "5m"});
 
   EXPECT_EQ(arguments.global.timeout, absl::Seconds(2));
   EXPECT_EQ(std::get<OverrideCommand>(arguments.command).drain_timeout, absl::Minutes(5));
 }
 
 TEST(ParseArgumentsTest, TakesWaitWithAndWithoutALevel) {
-  const Arguments bare = Parsed({"drain", "web", "--wait", "10.0.0.5:80"});
+  const Arguments bare = ArgumentsOf({"drain", "web", "--wait", "10.0.0.5:80"});
   EXPECT_EQ(bare.write.wait, pb::WAIT_FOR_DRAINED);
   EXPECT_THAT(std::get<OverrideCommand>(bare.command).selector.addresses,
               ElementsAre("10.0.0.5:80"));
-  EXPECT_EQ(Parsed({"drain", "web", "--all", "--wait"}).write.wait, pb::WAIT_FOR_DRAINED);
-  EXPECT_EQ(Parsed({"drain", "--wait", "committed", "web", "--all"}).write.wait,
+  EXPECT_EQ(ArgumentsOf({"drain", "web", "--all", "--wait"}).write.wait, pb::WAIT_FOR_DRAINED);
+  EXPECT_EQ(ArgumentsOf({"drain", "--wait", "committed", "web", "--all"}).write.wait,
             pb::WAIT_FOR_COMMITTED);
-  EXPECT_EQ(Parsed({"drain", "--wait=applied", "web", "--all"}).write.wait, pb::WAIT_FOR_APPLIED);
-  EXPECT_EQ(Parsed({"drain", "web", "--all"}).write.wait, std::nullopt);
+  EXPECT_EQ(ArgumentsOf({"drain", "--wait=applied", "web", "--all"}).write.wait,
+            pb::WAIT_FOR_APPLIED);
+  EXPECT_EQ(ArgumentsOf({"drain", "web", "--all"}).write.wait, std::nullopt);
   EXPECT_THAT(Refused({"drain", "web", "--all", "--wait=done"}),
               HasSubstr("--wait: \"done\" is not allowed; allowed: committed, applied, drained"));
 }
@@ -454,7 +456,7 @@ TEST(ParseArgumentsTest, TellsForcedHealthFromAQuestion) {
 }
 
 TEST(ParseArgumentsTest, ReadsOptionsOfWrites) {
-  const Arguments arguments = Parsed(
+  const Arguments arguments = ArgumentsOf(
       {"rm", "web", "10.0.0.5:80", "--drain", "60s", "--any-owner", "--dry-run", "--comment", "why",
        "--expected-revision", "18446744073709551615", "--wait-timeout", "7s", "--error-unchanged"});
 

@@ -8,7 +8,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-std::vector<uint64_t> Numbers(const AuditPage& page) {
+std::vector<uint64_t> AuditNumbers(const AuditPage& page) {
   std::vector<uint64_t> numbers;
   for (const AuditEntry& entry : page.entries) numbers.push_back(entry.number);
   return numbers;
@@ -21,19 +21,19 @@ TEST(AuditLogTest, PagesGoFromTheLatestBack) {
   }
 
   const AuditPage first = log.List({.limit = 2});
-  EXPECT_THAT(Numbers(first), ElementsAre(5, 4));
+  EXPECT_THAT(AuditNumbers(first), ElementsAre(5, 4));
   const AuditPage second = log.List({.before = first.next_before, .limit = 3});
-  EXPECT_THAT(Numbers(second), ElementsAre(3, 2, 1));
+  EXPECT_THAT(AuditNumbers(second), ElementsAre(3, 2, 1));
   EXPECT_EQ(second.next_before, 0u);
-  EXPECT_THAT(Numbers(log.List({.owner = "api:a"})), ElementsAre(5, 3, 1));
-  EXPECT_THAT(Numbers(log.List({.since_revision = 14})), ElementsAre(5, 4));
+  EXPECT_THAT(AuditNumbers(log.List({.owner = "api:a"})), ElementsAre(5, 3, 1));
+  EXPECT_THAT(AuditNumbers(log.List({.since_revision = 14})), ElementsAre(5, 4));
 }
 
 TEST(AuditLogTest, KeepsTheLastThousandInTheOrderOfTheirNumbers) {
   AuditLog log;
   log.Add({.number = 2});
   log.Add({.number = 1});
-  EXPECT_THAT(Numbers(log.List({})), ElementsAre(2, 1));
+  EXPECT_THAT(AuditNumbers(log.List({})), ElementsAre(2, 1));
   for (uint64_t i = 3; i <= AuditLog::kMaxKept + 2; ++i) log.Add({.number = i});
 
   EXPECT_EQ(log.oldest(), 3u);

@@ -17,6 +17,7 @@ class RandomBatches {
   ApplyRequest Next() {
     static const char* const kOwners[] = {"api:a", "api:b", "static", "ring:x"};
     std::vector<Op> ops;
+    if (Below(10) == 0) return Ops({SomeImport()}, "api:a");
     for (uint32_t i = Below(4) + 1; i > 0; --i) ops.push_back(NextOp());
     return Ops(std::move(ops), kOwners[Below(4)]);
   }
@@ -33,6 +34,26 @@ class RandomBatches {
       if (Below(4) == 0) backends.back().admin_state = AdminState::kDraining;
     }
     return backends;
+  }
+
+  Op SomeImport() {
+    static const char* const kOwners[] = {"api:a", "api:b", "static", "ring:x"};
+    ImportState state{.pools = {{.name = PoolName()}}, .replace_all = Below(2) == 0};
+    for (uint32_t i = Below(3); i > 0; --i) {
+      state.listeners.push_back({.name = "l" + std::to_string(i),
+                                 .address = At("0.0.0.0:" + std::to_string(80 + Below(3))),
+                                 .pool = PoolName()});
+    }
+    for (uint32_t i = Below(6); i > 0; --i) {
+      ImportedBackend backend{.pool = PoolName(), .address = SomeAddress()};
+      for (const char* owner : kOwners) {
+        if (Below(2) == 0) continue;
+        backend.claims.push_back({owner, {.address = backend.address, .weight = Below(3)}});
+      }
+      if (Below(3) == 0) backend.override = Override{.weight = Below(3)};
+      state.backends.push_back(std::move(backend));
+    }
+    return {.op = std::move(state)};
   }
 
   Op NextOp() {

@@ -378,5 +378,41 @@ TEST_F(BatchRulesTest, WrongRingDomainsAreNamed) {
   }
 }
 
+TEST(SummaryTest, SaysWhatWasDone) {
+  DesiredState state;
+  state.revision = 1;
+  const auto words = [&](Op op, std::string owner = "api:test") -> std::string {
+    const auto change = ApplyBatch(state, Ops({std::move(op)}, std::move(owner)));
+    EXPECT_TRUE(change.ok()) << change.status();
+    if (!change.ok() || change->summary.size() != 1) return "";
+    state = change->next;
+    return change->summary[0];
+  };
+  const auto clear = [](SetOverride op) { return Op{.op = std::move(op)}; };
+  const Address first = At("10.0.0.1:80"), second = At("10.0.0.2:80");
+  words(Pool("web"));
+  words(Upsert("web", {B("10.0.0.1:80"), B("10.0.0.2:80")}));
+  words(Upsert("web", {B("10.0.0.1:80")}), "static");
+
+  EXPECT_EQ(words({.op = SetMode{.pool = "web", .mode = Mode::kMaglev}}), "mode web maglev");
+  EXPECT_EQ(words(Impose("web", {first}, {.admin_state = AdminState::kDraining})),
+            "override web/10.0.0.1:80 draining");
+  EXPECT_EQ(
+      words(Impose(
+          "web", {first, second},
+          {.health = HealthOverride::kForceUnhealthy, .weight = 5, .ttl = absl::Minutes(30)})),
+      "override web (2 backends) weight 5, forced unhealthy for 30m");
+  EXPECT_EQ(words(clear({.pool = "web",
+                         .selector = {.addresses = {first}},
+                         .clear_admin_state = true,
+                         .clear_health = true})),
+            "override web/10.0.0.1:80 admin state and health cleared");
+  EXPECT_EQ(words(Remove("web", {first})), "pool web: 0 removed, 1 left to other owners");
+  EXPECT_EQ(words(Replace("web", {})), "pool web: 0 added, 0 updated, 1 removed");
+  EXPECT_EQ(words(clear({.pool = "web", .selector = {.addresses = {second}}, .clear = true})),
+            "override web/10.0.0.2:80 cleared")
+      << "though it only waits for its backend";
+}
+
 }  // namespace
 }  // namespace sidelb::control

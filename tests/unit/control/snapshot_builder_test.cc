@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <random>
 
+#include "fmt/format.h"
 #include "server/providers/static_provider.h"
 #include "tests/unit/control/batch_support.h"
 
@@ -23,17 +26,19 @@ class SnapshotBuilderTest : public ::testing::Test {
     state_ = change->next;
   }
   std::shared_ptr<const PoolSnapshot> Build() {
-    const auto snapshot =
-        BuildSnapshot(7, *state_.FindPool("web"), &load_, [this](const BackendObject& object) {
-          const Address& address = object.address;
-          auto& backend = backends_[address];
-          if (backend == nullptr) backend = std::make_unique<Backend>(address, 1);
-          const auto observed = observed_.find(address);
-          return Observed{
-              .backend = backend.get(),
-              .health = observed == observed_.end() ? Health::kUnknown : observed->second,
-              .weight = EffectiveWeight(object.effective)};
-        });
+    const DesiredPool& pool = *state_.FindPool("web");
+    OrderedMembers ordered = OrderMembers(pool, [this](const BackendObject& object) {
+      const Address& address = object.address;
+      auto& backend = backends_[address];
+      if (backend == nullptr) backend = std::make_unique<Backend>(address, 1);
+      const auto observed = observed_.find(address);
+      return Observed{.backend = backend.get(),
+                      .health = observed == observed_.end() ? Health::kUnknown : observed->second,
+                      .weight = EffectiveWeight(object.effective)};
+    });
+    EXPECT_TRUE(std::is_sorted(ordered.orders.begin(), ordered.orders.end()));
+    EXPECT_EQ(ordered.orders.size(), ordered.members.size());
+    const auto snapshot = PrepareSnapshot(7, pool.object->spec, &load_, std::move(ordered.members));
     snapshot->MakePicker();
     return snapshot;
   }
@@ -91,6 +96,70 @@ TEST_F(SnapshotBuilderTest, WhatIsObservedDecidesWhoServes) {
 TEST_F(SnapshotBuilderTest, AnEmptyPoolHasASnapshotToo) {
   EXPECT_TRUE(Build()->members().empty());
   EXPECT_EQ(Build()->Pick({}).error, PickError::kNoBackend);
+}
+
+// Edits of a few backends at a time: what is mended is what is built anew.
+TEST_F(SnapshotBuilderTest, MendedMembersAreThoseThatAreBuiltAnew) {
+  std::mt19937 random(11);
+  OrderedMembers mended;
+  std::map<Address, std::optional<uint64_t>> orders;
+  const auto any = [&random](size_t below) { return random() % below; };
+  const auto address = [&] { return fmt::format("10.0.0.{}:80", 1 + any(40)); };
+  const auto observe = [](const BackendObject& object) {
+    return Observed{.weight = EffectiveWeight(object.effective)};
+  };
+  for (int step = 0; step < 2'000; ++step) {
+    const std::string owner = any(3) == 0 ? "static" : "api:test";
+    std::vector<Op> ops;
+    switch (any(5)) {
+      case 0:
+      case 1:
+        ops = {Upsert("web", {B(address(), 1 + static_cast<uint32_t>(any(9)))})};
+        break;
+      case 2:
+        ops = {Remove("web", {At(address())})};
+        break;
+      case 3:  // comes to stand behind all others
+        ops = {Remove("web", {At("10.0.0.1:80")})};
+        Apply(Ops(ops, owner));
+        orders[At("10.0.0.1:80")];
+        ops = {Upsert("web", {B("10.0.0.1:80")})};
+        break;
+      default:
+        ops = {Impose("web", {At(address())}, {.weight = static_cast<uint32_t>(any(100))})};
+    }
+    const absl::StatusOr<Change> change = ApplyBatch(state_, Ops(ops, owner));
+    if (!change.ok()) continue;  // no such backend
+    std::vector<Address> dirty = {At("10.0.0.1:80"), At("10.9.9.9:80")};
+    for (const auto& [pool, changed] : change->backends) {
+      orders[changed];
+      dirty.insert(dirty.end(), {changed, changed});
+    }
+    state_ = change->next;
+    const auto order_of = [&](const Address& at) {
+      const auto found = orders.find(at);
+      return found == orders.end() ? nullptr : &found->second;
+    };
+    const DesiredPool& pool = *state_.FindPool("web");
+    ASSERT_TRUE(MendMembers(pool, dirty, order_of, observe, &mended)) << "step " << step;
+    const OrderedMembers built = OrderMembers(pool, observe);
+    ASSERT_EQ(mended.orders, built.orders) << "step " << step;
+    ASSERT_EQ(AddressesOf(mended.members), AddressesOf(built.members)) << "step " << step;
+    for (size_t i = 0; i < built.members.size(); ++i) {
+      ASSERT_EQ(mended.members[i].weight, built.members[i].weight) << "step " << step;
+    }
+  }
+  EXPECT_GT(mended.members.size(), 5u);
+}
+
+TEST_F(SnapshotBuilderTest, OrdersOfOtherMembersAreNoticed) {
+  Apply(Ops({Upsert("web", {B("10.0.0.1:80"), B("10.0.0.2:80")})}));
+  const DesiredPool& pool = *state_.FindPool("web");
+  const auto observe = [](const BackendObject&) { return Observed{}; };
+  OrderedMembers ordered = OrderMembers(pool, observe);
+  std::optional<uint64_t> wrong = ordered.orders[1];
+  const auto order_of = [&](const Address&) { return &wrong; };
+  EXPECT_FALSE(MendMembers(pool, {{At("10.0.0.1:80")}}, order_of, observe, &ordered));
 }
 
 TEST(StaticProviderTest, ArgumentsBecomeAListenerAPoolAndItsBackends) {

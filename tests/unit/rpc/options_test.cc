@@ -62,6 +62,7 @@ TEST(OptionsTest, NothingMeansAnEmptyStart) {
   EXPECT_EQ(options.mode, Mode::kRoundRobin);
   EXPECT_EQ(options.shards, 3u);
   EXPECT_EQ(options.max_connections, 0u);
+  EXPECT_EQ(options.busy_poll, std::chrono::microseconds(0));
   EXPECT_FALSE(options.control);
   EXPECT_THAT(options.default_sockets, ElementsAre("/run/sidelb/control.sock"));
   EXPECT_EQ(options.log_level, LogLevel::kInfo);
@@ -163,7 +164,9 @@ TEST(OptionsTest, GroupingIsAWordAFlagOrAVariable) {
 TEST(OptionsTest, ReadsEveryFlag) {
   const Options options =
       Good({"--shards", "7", "--max-connections", "1000", "--control", "127.0.0.1:0", "--log-level",
-            "debug", "--log-format", "json", "--drain-timeout", "1m30s", "--drain-delay", "500ms"});
+            "debug", "--log-format", "json", "--drain-timeout", "1m30s", "--drain-delay", "500ms",
+            "--busy-poll-us", "50"});
+  EXPECT_EQ(options.busy_poll, std::chrono::microseconds(50));
   EXPECT_EQ(options.shards, 7u);
   EXPECT_EQ(options.max_connections, 1'000u);
   EXPECT_EQ(options.control->ToString(), "127.0.0.1:0");
@@ -265,6 +268,7 @@ TEST(OptionsTest, HelpAndVersionEndWithZero) {
                            "--ring-max-ttl",
                            "--shards",
                            "--max-connections",
+                           "--busy-poll-us",
                            "--control",
                            "--control-insecure",
                            "--tls-cert",
@@ -346,6 +350,8 @@ TEST(OptionsTest, AWrongArgumentNamesItselfAndWhatIsAllowed) {
       {{"--shards", "257"}, "--shards 257", "1 to 256"},
       {{"--shards", "two"}, "--shards two", "1 to 256"},
       {{"--shards=-1"}, "--shards -1", "1 to 256"},
+      {{"--busy-poll-us", "10001"}, "--busy-poll-us 10001", "0 to 10000"},
+      {{"--busy-poll-us", "1ms"}, "--busy-poll-us 1ms", "0 to 10000"},
       {{"--max-connections", "0"}, "--max-connections 0", "1 to"},
       {{"--max-connections", "1e6"}, "--max-connections 1e6", "1 to"},
       {{"--max-connections", "99999999999999999999"}, "99999999999999999999", "1 to"},

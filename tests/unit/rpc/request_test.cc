@@ -214,8 +214,11 @@ TEST(ApplyRequestTest, WrongShapesNameTheirField) {
        [](R* r) {
          r->mutable_ops(1)->mutable_set_override()->add_clear_parts(pb::OVERRIDE_PART_UNSPECIFIED);
        }},
-      {"ops[1].import_state", [](R* r) { r->mutable_ops(1)->mutable_import_state(); },
-       absl::StatusCode::kUnimplemented, "CAPABILITY"},
+      {"ops[1].import_state.state.listeners[0].address",
+       [](R* r) {
+         r->mutable_ops(1)->mutable_import_state()->mutable_state()->add_listeners()->set_address(
+             "x");
+       }},
   };
   for (const Refused& one : cases) {
     SCOPED_TRACE(one.field);

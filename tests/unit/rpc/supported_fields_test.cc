@@ -64,6 +64,7 @@ TEST(CheckWriteTest, PassesAllThatIsSupported) {
   *request.add_ops()->mutable_remove_backends() = MakeFilled<pb::RemoveBackends>();
   *request.add_ops()->mutable_set_override() = MakeFilled<pb::SetOverride>();
   *request.add_ops()->mutable_set_mode() = MakeFilled<pb::SetMode>();
+  *request.add_ops()->mutable_import_state() = MakeFilled<pb::Import>();
   request.add_ops()->mutable_remove_pool()->set_force(true);
   request.add_ops()->set_remove_listener("web");
   request.mutable_wait_timeout()->set_seconds(1);
@@ -90,7 +91,7 @@ TEST(CheckWriteTest, NamesEveryFieldThatIsNotBuilt) {
   listener->mutable_accept_proxy_protocol();
   listener->set_send_proxy_protocol(pb::PROXY_PROTOCOL_V2);
   request.add_ops()->mutable_put_pool()->set_local_zone("a");
-  request.add_ops()->mutable_import_state();
+  request.add_ops()->mutable_import_state()->mutable_state()->add_pools()->set_local_zone("a");
 
   const absl::Status status = CheckWrite(request);
 
@@ -99,13 +100,14 @@ TEST(CheckWriteTest, NamesEveryFieldThatIsNotBuilt) {
   EXPECT_THAT(ViolatedFields(status),
               ::testing::UnorderedElementsAre("ops[0].put_listener.accept_proxy_protocol",
                                               "ops[0].put_listener.send_proxy_protocol",
-                                              "ops[1].put_pool.local_zone", "ops[2].import_state"));
+                                              "ops[1].put_pool.local_zone",
+                                              "ops[2].import_state.state.pools[0].local_zone"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("and 3 more"));
 }
 
 TEST(CheckWriteTest, TheListOfViolationsIsBounded) {
   pb::ApplyRequest request;
-  for (int i = 0; i < 1'000; ++i) request.add_ops()->mutable_import_state();
+  for (int i = 0; i < 1'000; ++i) request.add_ops()->mutable_put_pool()->set_local_zone("a");
   const absl::Status status = CheckWrite(request);
   EXPECT_EQ(ViolatedFields(status).size(), 20u);
   EXPECT_THAT(std::string(status.message()), HasSubstr("and 999 more"));
@@ -147,7 +149,7 @@ TEST(CapabilitiesTest, ListWhatIsBuiltAndNothingElse) {
   EXPECT_THAT(all, Contains("wait:drained"));
   EXPECT_THAT(all, Contains("rpc:GetStats"));
   EXPECT_THAT(all, Contains("provider:ring"));
-  EXPECT_THAT(all, Not(Contains("op:import_state")));
+  EXPECT_THAT(all, Contains("op:import_state"));
   EXPECT_THAT(all, Not(Contains("op:expected_revision")));
   EXPECT_THAT(all, Contains("rpc:Watch"));
   EXPECT_THAT(all, Contains("rpc:ListAudit"));
