@@ -36,8 +36,11 @@ class GroupingTest : public ::testing::Test {
     EXPECT_TRUE(applied.ok()) << applied.status();
     return control_.ListenAddress("l");
   }
+  // Until it is so, on every shard.
   bool WaitFor(const Address& address, Health health) {
-    return TestDataPlane::WaitUntil([&] { return Status(address).health == health; });
+    const bool is_so = TestDataPlane::WaitUntil([&] { return Status(address).health == health; });
+    control_.Settle();
+    return is_so;
   }
   BackendStatus Status(const Address& address) {
     return control_.StatusOf(address).value_or(BackendStatus{});
@@ -168,6 +171,7 @@ TEST_F(GroupingTest, FailedConnectsOfOnePortEjectTheGroup) {
     EXPECT_NE(TcpSocket::Connect(address).Receive(1), "");
     return Status(sibling.address()).ejected_until.has_value();
   }));
+  control_.Settle();
   EXPECT_EQ(Status(sibling.address()).reason, HealthReason::kPassive);
   EXPECT_EQ(Status(sibling.address()).ejected_until, Status(refused.address).ejected_until);
   EXPECT_EQ(Status(a.address()).state, BackendState::kServing);

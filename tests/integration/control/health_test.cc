@@ -2,13 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <future>
-
-#include "server/control/controller.h"
+#include "tests/integration/control/sync_controller.h"
 #include "tests/support/tcp.h"
 #include "tests/support/test_data_plane.h"
 #include "tests/support/udp.h"
-#include "tests/unit/control/batch_support.h"
 
 namespace sidelb::control {
 namespace {
@@ -20,19 +17,6 @@ using testing::TestDataPlane;
 
 class HealthInForceTest : public ::testing::Test {
  protected:
-  HealthInForceTest() : controller_(*Controller::Start({.shards = 2})) {}
-
-  absl::StatusOr<ApplyResponse> Apply(ApplyRequest request) {
-    std::promise<absl::StatusOr<ApplyResponse>> answer;
-    controller_->Apply(std::move(request),
-                       [&](absl::StatusOr<ApplyResponse> got) { answer.set_value(got); });
-    return answer.get_future().get();
-  }
-  std::shared_ptr<const StateView> Read() {
-    std::promise<absl::StatusOr<std::shared_ptr<const StateView>>> answer;
-    controller_->GetState({}, 0, absl::InfiniteFuture(), [&](auto got) { answer.set_value(got); });
-    return *answer.get_future().get();
-  }
   Address Serve(PoolSpec pool, const std::vector<Address>& addresses,
                 Protocol protocol = Protocol::kTcp) {
     pool.name = "web";
@@ -40,19 +24,18 @@ class HealthInForceTest : public ::testing::Test {
     for (const Address& address : addresses) backends.push_back({.address = address});
     Op listener = Listener("l", "127.0.0.1:0", "web");
     std::get<PutListener>(listener.op).spec.protocol = protocol;
-    const auto applied = Apply(Ops({{.op = PutPool{pool}}, Upsert("web", backends), listener}));
+    const auto applied = control_.Apply({{.op = PutPool{pool}}, Upsert("web", backends), listener});
     EXPECT_TRUE(applied.ok()) << applied.status();
-    return Read()->listeners.at(0).status.bound_address;
+    return control_.Read()->listeners.at(0).status.bound_address;
   }
   BackendStatus StatusOf(const Address& address) {
-    const auto view = Read();
-    for (const auto& entry : view->backends) {
-      if (entry.object->address == address) return entry.status;
-    }
-    return {};
+    return control_.StatusOf(address).value_or(BackendStatus{});
   }
+  // Until it is so, on every shard.
   bool WaitFor(const Address& address, BackendState state) {
-    return TestDataPlane::WaitUntil([&] { return StatusOf(address).state == state; });
+    const bool is_so = TestDataPlane::WaitUntil([&] { return StatusOf(address).state == state; });
+    control_.Settle();
+    return is_so;
   }
   static PoolSpec Quick(HealthCheckSpec check = {}) {
     check.interval = absl::Milliseconds(50);
@@ -60,7 +43,7 @@ class HealthInForceTest : public ::testing::Test {
     return {.health_check = check};
   }
 
-  std::unique_ptr<Controller> controller_;
+  SyncController control_;
 };
 
 TEST_F(HealthInForceTest, ABackendThatDiesTakesNoSessionAndReturns) {
@@ -76,7 +59,7 @@ TEST_F(HealthInForceTest, ABackendThatDiesTakesNoSessionAndReturns) {
   EXPECT_EQ(StatusOf(dies).reason, HealthReason::kRefused);
   EXPECT_EQ(StatusOf(dies).ineligible_reason, IneligibleReason::kUnhealthy);
   EXPECT_EQ(StatusOf(dies).detail, "connect: ECONNREFUSED");
-  EXPECT_EQ(Read()->pools.at(0).status.unhealthy, 1u);
+  EXPECT_EQ(control_.Read()->pools.at(0).status.unhealthy, 1u);
   for (int i = 0; i < 6; ++i) EXPECT_EQ(TcpSocket::Connect(address).Receive(1), "A");
   TcpServer back(testing::Greet("B"), dies);
   EXPECT_TRUE(WaitFor(dies, BackendState::kServing));
@@ -119,14 +102,16 @@ TEST_F(HealthInForceTest, TheOperatorsWordStandsOverTheProbes) {
   const Address address = Serve(Quick(), {a.address(), b.address()});
   EXPECT_TRUE(WaitFor(a.address(), BackendState::kServing));
   ASSERT_TRUE(
-      Apply(Ops({Impose("web", {a.address()}, {.health = HealthOverride::kForceUnhealthy})})).ok());
+      control_.Apply({Impose("web", {a.address()}, {.health = HealthOverride::kForceUnhealthy})})
+          .ok());
   EXPECT_EQ(StatusOf(a.address()).state, BackendState::kUnhealthy);
   EXPECT_EQ(StatusOf(a.address()).reason, HealthReason::kOverride);
   EXPECT_EQ(TcpSocket::Connect(address).Receive(1), "B");
-  ASSERT_TRUE(Apply(Ops({{.op = SetOverride{.pool = "web",
-                                            .selector = {.all = true},
-                                            .clear_health = true}}}))
-                  .ok());
+  ASSERT_TRUE(
+      control_
+          .Apply(
+              {{.op = SetOverride{.pool = "web", .selector = {.all = true}, .clear_health = true}}})
+          .ok());
   EXPECT_EQ(StatusOf(a.address()).state, BackendState::kServing);
 }
 
@@ -135,12 +120,13 @@ TEST_F(HealthInForceTest, BackupsServeWhenNobodyElseCan) {
   TcpServer b(testing::Greet("B"));
   PoolSpec pool = Quick();
   pool.name = "web";
-  ASSERT_TRUE(Apply(Ops({{.op = PutPool{pool}},
-                         Upsert("web", {{.address = a->address()},
-                                        {.address = b.address(), .priority = 1}}),
-                         Listener("l", "127.0.0.1:0", "web")}))
+  ASSERT_TRUE(control_
+                  .Apply({{.op = PutPool{pool}},
+                          Upsert("web", {{.address = a->address()},
+                                         {.address = b.address(), .priority = 1}}),
+                          Listener("l", "127.0.0.1:0", "web")})
                   .ok());
-  const Address address = Read()->listeners.at(0).status.bound_address;
+  const Address address = control_.Read()->listeners.at(0).status.bound_address;
   EXPECT_TRUE(WaitFor(a->address(), BackendState::kServing));
   EXPECT_EQ(StatusOf(b.address()).ineligible_reason, IneligibleReason::kStandby);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(TcpSocket::Connect(address).Receive(1), "A");
@@ -148,7 +134,7 @@ TEST_F(HealthInForceTest, BackupsServeWhenNobodyElseCan) {
   a.reset();
   EXPECT_TRUE(WaitFor(gone, BackendState::kUnhealthy));
   EXPECT_EQ(TcpSocket::Connect(address).Receive(1), "B");
-  EXPECT_EQ(Read()->pools.at(0).status.active_priority, 1u);
+  EXPECT_EQ(control_.Read()->pools.at(0).status.active_priority, 1u);
 }
 
 TEST_F(HealthInForceTest, PanicUsesEverybody) {
@@ -157,7 +143,8 @@ TEST_F(HealthInForceTest, PanicUsesEverybody) {
   pool.panic_percent = 50;
   Serve(pool, {refused_1.address, refused_2.address});
   EXPECT_TRUE(WaitFor(refused_1.address, BackendState::kUnhealthy));
-  EXPECT_TRUE(TestDataPlane::WaitUntil([&] { return Read()->pools.at(0).status.is_in_panic; }));
+  EXPECT_TRUE(
+      TestDataPlane::WaitUntil([&] { return control_.Read()->pools.at(0).status.is_in_panic; }));
   EXPECT_EQ(StatusOf(refused_1.address).ineligible_reason, IneligibleReason::kNone);
 }
 

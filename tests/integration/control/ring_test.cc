@@ -287,7 +287,9 @@ class RingTrafficTest : public RingTest {
       size_t claimed = 0;
       for (const auto& entry : view->backends) claimed += entry.object->claims.empty() ? 0 : 1;
       const auto status = controller_.StatusOf(address);
-      return claimed == 1 && status && status->state == BackendState::kServing;
+      // Nobody acknowledged it to us: what can be read may not be in force yet.
+      const bool is_in_force = controller_.GetInfo().applied_revision >= view->revision;
+      return claimed == 1 && status && status->state == BackendState::kServing && is_in_force;
     });
   }
 };

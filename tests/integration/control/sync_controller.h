@@ -77,6 +77,12 @@ class SyncController {
   Address ListenAddress(const std::string& listener) {
     return Read({.listeners = {listener}})->listeners.at(0).status.bound_address;
   }
+  // What was observed before, such as a probe's verdict, is in force on every shard after it: a
+  // change of its own is acknowledged only after what was to be published before it.
+  void Settle() {
+    EXPECT_TRUE(Apply({Pool("settled")}).ok());
+    EXPECT_TRUE(Apply({{.op = RemovePool{.pool = "settled"}}}).ok());
+  }
   bool WaitUntilGone(const Address& address) {
     return testing::TestDataPlane::WaitUntil([&] { return !StatusOf(address).has_value(); });
   }
