@@ -291,8 +291,12 @@ class Client:
                           ctl.GetStatsRequest(filter=ctl.Filter(**selected))).rows
 
     def backends(self, pool="default"):
-        """Backends of a pool by address."""
-        return {b.address: b for b in self.state().state.backends if b.pool == pool}
+        """Backends of a pool by address, as they are in force: what nobody acknowledged to us, as
+        a change by DNS, can be read before every shard uses it."""
+        read = self.state()
+        while self.info().applied_revision < read.revision:
+            pass
+        return {b.address: b for b in read.state.backends if b.pool == pool}
 
     def wait_serving(self, pool, *addresses):
         """Waits until probes say that these backends serve."""
