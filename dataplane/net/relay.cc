@@ -215,16 +215,18 @@ bool Relay::Flush(size_t from) {
   return false;
 }
 
+// Until the scratch buffer is filled again.
+void Relay::CopyFromHereOn(Direction& direction) {
+  direction.is_splicing = false;
+  direction.full_reads = direction.small_splices = 0;
+}
+
 // One splice into an empty pipe; Flush() moves it on. REQUIRES: nothing is pending.
 void Relay::Splice(size_t from, size_t* moved) {
   Direction& direction = directions_[from];
   Peer& source = peers_[from];
   std::unique_ptr<Pipe> pipe = resources_.pipes.Acquire();
-  if (pipe == nullptr) {  // none free: copy for now
-    direction.is_splicing = false;
-    direction.full_reads = 0;
-    return;
-  }
+  if (pipe == nullptr) return CopyFromHereOn(direction);  // none free: for now
   const ssize_t n = splice(source.fd, nullptr, pipe->write_end.get(), nullptr, kBudgetBytes,
                            SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (n > 0) {
@@ -232,10 +234,9 @@ void Relay::Splice(size_t from, size_t* moved) {
     *moved += static_cast<size_t>(n);
     pipe->fill_bytes = static_cast<size_t>(n);
     direction.pipe = std::move(pipe);
-    if (static_cast<size_t>(n) < kSmallSplice) {
-      direction.is_splicing = false;
-      direction.full_reads = 0;
-    }
+    const bool is_small = static_cast<size_t>(n) < kSmallSplice;
+    direction.small_splices = is_small ? direction.small_splices + 1 : 0;
+    if (direction.small_splices == kSmallSplicesToCopy) CopyFromHereOn(direction);
     return;
   }
   const int error = n < 0 ? errno : 0;
@@ -246,11 +247,8 @@ void Relay::Splice(size_t from, size_t* moved) {
     source.is_readable = false;
     return;
   }
-  if (error == EINVAL || error == ENOSYS) {  // this socket cannot be spliced
-    direction.is_splicing = false;
-    direction.full_reads = 0;
-    return;
-  }
+  // This socket cannot be spliced.
+  if (error == EINVAL || error == ENOSYS) return CopyFromHereOn(direction);
   if (n < 0 && error != EAGAIN) Break(from, error);
   if (!source.is_broken) has_taken_anything_ = true;
   source.is_readable = false;

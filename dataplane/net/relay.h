@@ -3,7 +3,8 @@
 // - Data goes through the shard's scratch buffer; a direction has a buffer of its own only while
 //   bytes could not be written. While idle a relay holds no buffer and no pipe.
 // - A direction that has filled the scratch buffer twice in a row goes over to splice(2) through a
-//   pooled pipe, and back when the chunks turn small.
+//   pooled pipe, and back when the chunks have turned small: one small chunk in a row of large ones
+//   is how a stream runs dry for a moment, and copying the next 128 KiB costs more than it does.
 // - One call moves at most kBudgetBytes or kBudgetReads reads a direction, so that a bulk stream
 //   does not starve others; the rest is left to Continue().
 // - FIN on one side becomes FIN on the other, after the data before it. A reset of one side is
@@ -81,6 +82,7 @@ class Relay {
   static constexpr int kBudgetReads = 8;
   static constexpr int kFullReadsToSplice = 2;
   static constexpr size_t kSmallSplice = 8 * 1024;
+  static constexpr int kSmallSplicesToCopy = 8;
   static constexpr uint8_t kNobody = 2;
 
   // What is known of one socket.
@@ -101,7 +103,8 @@ class Relay {
     bool is_splicing = false;
     bool is_fin_taken = false;
     bool is_fin_sent = false;
-    uint8_t full_reads = 0;
+    uint8_t full_reads = 0;      // in a row
+    uint8_t small_splices = 0;   // in a row
     std::unique_ptr<Pipe> pipe;  // while it has bytes in it
   };
 
@@ -113,6 +116,7 @@ class Relay {
   bool Flush(size_t from);
   void Copy(size_t from, size_t* moved);
   void Splice(size_t from, size_t* moved);
+  static void CopyFromHereOn(Direction& direction);
   bool KeepUnsent(Direction& direction, const char* data, size_t size);
   void TakeEnd(size_t from);
   void Break(size_t side, int error);

@@ -2,6 +2,7 @@
 
 #include <netinet/udp.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace sidelb {
@@ -28,9 +29,9 @@ void UdpBatch::SetUp(int slot) {
   header.msg_controllen = sizeof(Control);
 }
 
-int UdpBatch::Receive(int fd) {
-  const int received =
-      recvmmsg(fd, &messages_[used_], static_cast<unsigned>(free()), MSG_DONTWAIT, nullptr);
+int UdpBatch::Receive(int fd, int limit) {
+  const auto most = static_cast<unsigned>(std::min(limit, free()));
+  const int received = recvmmsg(fd, &messages_[used_], most, MSG_DONTWAIT, nullptr);
   if (received <= 0) return received;
   for (const int end = used_ + received; used_ < end; ++used_) Read(used_);
   return received;

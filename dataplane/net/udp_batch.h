@@ -27,9 +27,10 @@ class UdpBatch {
   UdpBatch(const UdpBatch&) = delete;
   UdpBatch& operator=(const UdpBatch&) = delete;
 
-  // Receives into the slots from used() on. Returns how many, or -1 with errno set. Fewer than were
-  // free: nothing is left.
-  int Receive(int fd);
+  // Receives into the slots from used() on, at most `limit`. Returns how many, or -1 with errno
+  // set. Fewer than could have been: nothing is left. The kernel looks for one more than there is,
+  // so a caller that wants only one says so.
+  int Receive(int fd, int limit = kSlots);
   int used() const { return used_; }
   int free() const { return kSlots - used_; }
   void Clear() { used_ = 0; }

@@ -38,6 +38,13 @@ void AddLocal(msghdr* header, char* buffer, const LocalAddress& local) {
   }
 }
 
+// How many of `messages` left, or -1 with errno set. One alone is cheaper by sendmsg().
+int Send(int fd, absl::Span<mmsghdr> messages) {
+  constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  if (messages.size() == 1) return sendmsg(fd, &messages[0].msg_hdr, kFlags) < 0 ? -1 : 1;
+  return sendmmsg(fd, messages.data(), static_cast<unsigned>(messages.size()), kFlags);
+}
+
 }  // namespace
 
 // Goes through the queue, message by message.
@@ -168,9 +175,7 @@ bool UdpSender::Refuse(int error, OnRefused on_refused) {
 
 int UdpSender::Flush(int fd, OnRefused on_refused) {
   while (begin_ < end_) {
-    const absl::Span<mmsghdr> messages = Prepare();
-    const int sent = sendmmsg(fd, messages.data(), static_cast<unsigned>(messages.size()),
-                              MSG_DONTWAIT | MSG_NOSIGNAL);
+    const int sent = Send(fd, Prepare());
     if (sent >= 0) {
       Advance(sent);
     } else if (const int error = errno; error != EINTR && !Refuse(error, on_refused)) {

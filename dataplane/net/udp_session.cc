@@ -204,8 +204,10 @@ void UdpSession::ReceiveAnswers() {
   for (size_t turn_bytes = 0; slots < kSlotsPerTurn && turn_bytes < kBytesPerTurn;) {
     if (udp.answers.free() < kLeastSlots) udp.FlushAnswers();
     const int first = udp.answers.used();
-    const int free = udp.answers.free();
-    const int received = udp.answers.Receive(upstream_.get());
+    // The last answer ends the session.
+    const bool is_last = policy == UdpPolicy::kRequestResponse && awaited_answers_ == 1;
+    const int wanted = is_last ? 1 : udp.answers.free();
+    const int received = udp.answers.Receive(upstream_.get(), wanted);
     if (received < 0) {
       if (errno == ECONNREFUSED) return OnRefused();
       if (errno == EINTR) continue;
@@ -238,7 +240,7 @@ void UdpSession::ReceiveAnswers() {
       has_gro_ = true;
     }
     // Fewer than asked for: the socket is drained, and the next datagram makes a new edge.
-    if (received < free) return;
+    if (received < wanted) return;
     slots += received;
     turn_bytes += bytes;
   }
