@@ -17,6 +17,7 @@ from comparison.haproxy import HaProxy
 from comparison.load import Load
 from comparison.measure import Steps, measure, participants, summarise
 from comparison.memory import measure_idle, measure_rest
+from comparison.network import DEFAULT_CONGESTION, congestion_control, isolate
 from comparison.nginx import Nginx
 from comparison.proxy import Direct
 from comparison.rows import ROWS
@@ -138,7 +139,7 @@ def measure_all(options, proxies, cpus, load):
             progress("")
     samples.pop("rounds")
     return {
-        "machine": machine(), "proxy_cpu": cpus[1], "load_cpu": cpus[0],
+        "machine": f"{machine()}, {congestion_control()}", "proxy_cpu": cpus[1], "load_cpu": cpus[0],
         "rounds": options.rounds, "seconds": options.seconds,
         "versions": {p.name: p.version() for p in proxies},
         "rows": [summarise(row, proxies, samples) for row in rows],
@@ -165,6 +166,9 @@ def main():
     parser.add_argument("--proxies", type=words(PROXIES), default=PROXIES, help=",".join(PROXIES))
     parser.add_argument("--bin", metavar="FOLDER",
                         help="measure the programs of this folder, build nothing")
+    parser.add_argument("--congestion-control", metavar="NAME", default=DEFAULT_CONGESTION,
+                        help="of TCP; only root can have another one than the machine's "
+                        "(default: %(default)s)")
     parser.add_argument("--sidelb-command", metavar="TEMPLATE", default=COMMAND,
                         help="how SideLB starts; default: %(default)s")
     options = parser.parse_args()
@@ -177,6 +181,7 @@ def main():
     # Ends the way Ctrl-C does, so that the proxies are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
+        isolate(options.congestion_control)
         return run(options)
     except BenchError as error:
         print(f"compare: {error}", file=sys.stderr)
