@@ -29,7 +29,7 @@ struct alignas(64) ListenerCounters {
   Counter datagrams_in;
   Counter datagrams_out;
   Counter datagrams_dropped;  // no session for them, or the kernel took them not
-  std::array<Counter, kCloseReasonCount> closes;  // of every session it accepted
+  std::array<Counter, kCloseReasonCount> closes;  // of every session that lived there
 };
 
 // What the shards share of a listener over all of its configurations. The control thread creates

@@ -5,15 +5,19 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "absl/container/flat_hash_map.h"
 #include "dataplane/base/faults.h"
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/base/random.h"
+#include "dataplane/base/unique_fd.h"
 #include "dataplane/net/admission.h"
+#include "dataplane/net/listener_settings.h"
 #include "dataplane/net/poller.h"
 #include "dataplane/net/relay.h"
+#include "dataplane/net/shard_loads.h"
 #include "dataplane/net/timer_wheel.h"
 #include "dataplane/net/udp_resources.h"
 #include "dataplane/pool/pool_snapshot.h"
@@ -36,15 +40,29 @@ struct PausedListener {
   ListHook paused_hook;
 };
 
+// A connection that one shard has accepted for another. Admission, ListenerLoad::active and
+// ShardLoads count it already.
+struct AcceptedConnection {
+  UniqueFd socket;
+  Address client;
+  ListenerSettings settings;
+  ListenerLoad* load;
+  size_t accepted_by;  // the shard
+};
+
+class TcpListener;
+
 struct ShardContext {
   ShardContext(size_t shard_index, const uint64_t& clock_ms, Poller& shard_poller,
-               TimerWheel& wheel, PipeBudget& pipes, Admission& process_admission,
-               Admission& process_udp_admission, Faults& process_faults)
+               TimerWheel& wheel, PipeBudget& pipes, ShardLoads& process_loads,
+               Admission& process_admission, Admission& process_udp_admission,
+               Faults& process_faults)
       : index(shard_index),
         now_ms(clock_ms),
         poller(shard_poller),
         timers(wheel),
         relay(pipes),
+        loads(process_loads),
         admission(process_admission),
         udp_admission(process_udp_admission),
         faults(process_faults),
@@ -60,11 +78,15 @@ struct ShardContext {
   Poller& poller;
   TimerWheel& timers;
   RelayResources relay;
+  ShardLoads& loads;
+  // Gives a connection to another shard.
+  std::function<void(size_t shard, AcceptedConnection)> hand_over;
   Admission& admission;      // TCP sessions
   Admission& udp_admission;  // UDP sessions
   Faults& faults;
   absl::flat_hash_map<PoolId, std::shared_ptr<const PoolSnapshot>> pools;
   IntrusiveList<ShardSession, &ShardSession::shard_hook> sessions;
+  absl::flat_hash_map<const ListenerLoad*, TcpListener*> tcp_listeners;
   IntrusiveList<PausedListener, &PausedListener::paused_hook> paused;
   std::unique_ptr<UdpResources> udp;  // from the first UDP listener on
   uint64_t random_state;

@@ -46,18 +46,33 @@ TcpListener::TcpListener(ShardContext& shard, UniqueFd socket, const ListenerSet
 int TcpListener::Open() {
   if (listen(socket_.get(), SOMAXCONN) != 0) return errno;
   is_listening_ = true;
-  return shard_.poller.Add(socket_.get(), this, 0, kWatchLevel);
+  if (const int error = shard_.poller.Add(socket_.get(), this, 0, kWatchLevel); error != 0) {
+    return error;
+  }
+  shard_.tcp_listeners[settings_->load] = this;
+  return 0;
 }
 
 void TcpListener::Update(const ListenerSettings& settings, ListenerLoad* load) {
+  Unlist();
+  shard_.tcp_listeners[load] = this;
   settings_ = settings_->Next(settings, load);
   SetDownstreamOptions(socket_.get(), settings);
+}
+
+// Not where another one has taken its place.
+void TcpListener::Unlist() {
+  const auto found = shard_.tcp_listeners.find(settings_->load);
+  if (found != shard_.tcp_listeners.end() && found->second == this) {
+    shard_.tcp_listeners.erase(found);
+  }
 }
 
 void TcpListener::Close() {
   // Under a flood the queue never empties: what one can have queued is enough.
   int accepted = 0;
   if (is_listening_) AcceptSome(kClosingAccepts, &accepted);
+  Unlist();
   shard_.timers.Cancel(this);
   paused_hook.Unlink();
   socket_.Reset();
@@ -144,7 +159,34 @@ void TcpListener::Begin(UniqueFd accepted, const Address& client) {
     return;
   }
   counters.peak_active.Raise(before + 1);
-  TcpSession::Start(shard_, settings_, std::move(accepted), client);
+  const size_t home = shard_.loads.Choose(shard_.index, NextRandom(&shard_.random_state));
+  shard_.loads.Enter(home);
+  if (home == shard_.index) {
+    TcpSession::Start(shard_, settings_, std::move(accepted), client);
+  } else {
+    shard_.hand_over(home, {.socket = std::move(accepted),
+                            .client = client,
+                            .settings = settings_->listener,
+                            .load = settings_->load,
+                            .accepted_by = shard_.index});
+  }
+}
+
+void TcpListener::Take(ShardContext& shard, AcceptedConnection connection) {
+  const auto found = shard.tcp_listeners.find(connection.load);
+  if (found != shard.tcp_listeners.end()) {
+    return TcpSession::Start(shard, found->second->settings_, std::move(connection.socket),
+                             connection.client);
+  }
+  if (connection.accepted_by != shard.index) {
+    // A change is under way: the listener, and perhaps its pool, is not here yet or not any more.
+    shard.loads.Leave(shard.index);
+    shard.loads.Enter(connection.accepted_by);
+    return shard.hand_over(connection.accepted_by, std::move(connection));
+  }
+  // Removed everywhere by now: it begins as those did that were queued at that time.
+  TcpSession::Start(shard, SessionSettings::Make(connection.settings, connection.load),
+                    std::move(connection.socket), connection.client);
 }
 
 }  // namespace sidelb

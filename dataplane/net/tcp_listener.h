@@ -4,6 +4,9 @@
 // At the process cap, and when descriptors or memory run out, it stops accepting and the kernel
 // queues; it looks again when a session of its shard ends, at latest after 100 ms.
 //
+// A connection lives on the shard that accepted it, unless that one has noticeably more sessions
+// than another: then it is handed over (ShardLoads).
+//
 // Thread safety: the shard's thread. Ownership: created by Open(), owned by the shard until
 // Close(), which ends it in the poller's graveyard.
 #pragma once
@@ -24,6 +27,9 @@ class TcpListener final : public PollTarget,
   TcpListener(ShardContext& shard, UniqueFd socket, const ListenerSettings& settings,
               ListenerLoad* load);
 
+  // Begins the session of a connection that another shard accepted for this one.
+  static void Take(ShardContext& shard, AcceptedConnection connection);
+
   int Open() override;
   void Update(const ListenerSettings& settings, ListenerLoad* load) override;
   // Accepts what is queued, then closes the socket and ends this object.
@@ -40,6 +46,7 @@ class TcpListener final : public PollTarget,
   ~TcpListener() override = default;
   Turn AcceptSome(int limit, int* accepted);
   void AcceptAndPlanNext();
+  void Unlist();
   void Watch(bool is_watching);
   void Begin(UniqueFd accepted, const Address& client);
 

@@ -379,6 +379,7 @@ void TcpSession::Close(CloseReason reason, bool with_reset) {
     pool->load()->counters[shard_.index].closes[index].Add(1);
   }
   shard_hook.Unlink();
+  shard_.loads.Leave(shard_.index);
   shard_.admission.Leave();
   if (PausedListener* paused = shard_.paused.PopFront()) paused->Resume();
   shard_.poller.Bury(this);

@@ -30,8 +30,8 @@ class TcpSession final : public PollTarget,
                          public BackendSession,
                          public ShardSession {
  public:
-  // Begins a session for an accepted socket, which Admission and ListenerLoad::active count
-  // already.
+  // Begins a session for an accepted socket, which Admission, ListenerLoad::active and ShardLoads
+  // count already.
   static void Start(ShardContext& shard, const LocalRef<SessionSettings>& settings,
                     UniqueFd downstream, const Address& client);
 

@@ -8,9 +8,9 @@
 
 namespace sidelb {
 
-Shard::Shard(size_t index, PipeBudget& pipes, Admission& admission, Admission& udp_admission,
-             Faults& faults)
-    : context_(index, loop_.now_ms(), loop_.poller(), loop_.timers(), pipes, admission,
+Shard::Shard(size_t index, PipeBudget& pipes, ShardLoads& loads, Admission& admission,
+             Admission& udp_admission, Faults& faults)
+    : context_(index, loop_.now_ms(), loop_.poller(), loop_.timers(), pipes, loads, admission,
                udp_admission, faults) {
   // What backends answered to all the sessions of a turn leaves together.
   loop_.SetAfterTurn([this] {
@@ -33,6 +33,12 @@ void Shard::EndAll(CloseReason reason) {
     session->Abort(reason);
   }
   context_.pools.clear();
+}
+
+void Shard::Take(AcceptedConnection connection) {
+  loop_.Post([this, connection = std::move(connection)]() mutable {
+    TcpListener::Take(context_, std::move(connection));
+  });
 }
 
 // ---- Publications ----

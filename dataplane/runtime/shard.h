@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -28,12 +29,16 @@ struct ShardAck {
 
 class Shard {
  public:
-  Shard(size_t index, PipeBudget& pipes, Admission& admission, Admission& udp_admission,
-        Faults& faults);
+  Shard(size_t index, PipeBudget& pipes, ShardLoads& loads, Admission& admission,
+        Admission& udp_admission, Faults& faults);
   ~Shard();  // REQUIRES: Join() was called, or Start() failed
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
 
+  // Before Start(): who gives connections to other shards.
+  void SetHandOver(std::function<void(size_t shard, AcceptedConnection)> hand_over) {
+    context_.hand_over = std::move(hand_over);
+  }
   // Before Start(): Poller::SetBusyPoll().
   void SetBusyPoll(std::chrono::microseconds time) { loop_.poller().SetBusyPoll(time); }
   // Owner's thread. RESOURCE_EXHAUSTED without descriptors.
@@ -43,6 +48,8 @@ class Shard {
 
   // Any thread: applies `publication` on the shard's thread and then calls `done` there.
   void Apply(std::shared_ptr<Publication> publication, std::function<void(ShardAck)> done);
+  // Any thread: begins the session of a connection on the shard's thread.
+  void Take(AcceptedConnection connection);
 
  private:
   ShardAck ApplyNow(Publication& publication);

@@ -61,10 +61,15 @@ ShardSet::ShardSet(DataPlane::Options options, const Limits& limits)
       descriptors_(limits.descriptors),
       admission_(limits.sessions, &descriptors_, 2),
       udp_admission_(limits.udp_sessions, &descriptors_, 1),
+      loads_(options.shards),
       collector_(std::make_shared<Collector>()) {
   collector_->on_applied = std::move(options.on_applied);
   for (size_t i = 0; i < options.shards; ++i) {
-    shards_.push_back(std::make_unique<Shard>(i, pipes_, admission_, udp_admission_, faults_));
+    shards_.push_back(
+        std::make_unique<Shard>(i, pipes_, loads_, admission_, udp_admission_, faults_));
+    shards_.back()->SetHandOver([this](size_t shard, AcceptedConnection connection) {
+      shards_[shard]->Take(std::move(connection));
+    });
     shards_.back()->SetBusyPoll(options.busy_poll);
   }
 }

@@ -14,6 +14,7 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/net/admission.h"
 #include "dataplane/net/pipe_pool.h"
+#include "dataplane/net/shard_loads.h"
 #include "dataplane/runtime/shard.h"
 
 namespace sidelb {
@@ -62,6 +63,7 @@ class ShardSet {
   DescriptorBudget descriptors_;
   Admission admission_;
   Admission udp_admission_;
+  ShardLoads loads_;
   Faults faults_;
   std::shared_ptr<Collector> collector_;
   std::vector<std::unique_ptr<Shard>> shards_;
