@@ -13,9 +13,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-google::protobuf::Duration MakeDuration(int64_t seconds, int32_t nanos) {
+google::protobuf::Duration MakeDuration(int64_t whole, int32_t nanos) {
   google::protobuf::Duration proto;
-  proto.set_seconds(seconds);
+  proto.set_seconds(whole);
   proto.set_nanos(nanos);
   return proto;
 }
@@ -41,15 +41,15 @@ TEST(FieldPathTest, NamesEveryStep) {
 }
 
 TEST(DurationTest, KeepsNanosecondsBothWays) {
-  for (const auto& [seconds, nanos] : {std::pair<int64_t, int32_t>{0, 0},
-                                       {0, 1},
-                                       {30, 0},
-                                       {3'600, 999'999'999},
-                                       {315'576'000'000, 0}}) {
-    const auto proto = MakeDuration(seconds, nanos);
+  for (const auto& [whole, nanos] : {std::pair<int64_t, int32_t>{0, 0},
+                                     {0, 1},
+                                     {30, 0},
+                                     {3'600, 999'999'999},
+                                     {315'576'000'000, 0}}) {
+    const auto proto = MakeDuration(whole, nanos);
     const auto duration = FromProto(proto, FieldPath());
     ASSERT_TRUE(duration.ok()) << duration.status();
-    EXPECT_EQ(ToProto(*duration).seconds(), seconds);
+    EXPECT_EQ(ToProto(*duration).seconds(), whole);
     EXPECT_EQ(ToProto(*duration).nanos(), nanos);
   }
 }
@@ -57,17 +57,17 @@ TEST(DurationTest, KeepsNanosecondsBothWays) {
 TEST(DurationTest, RefusesWhatIsNoDurationOrNegative) {
   const FieldPath root;
   const FieldPath path = root.Field("idle_timeout");
-  for (const auto& [seconds, nanos] : {std::pair<int64_t, int32_t>{-1, 0},
-                                       {0, -1},
-                                       {1, -1},
-                                       {-1, 1},
-                                       {0, 1'000'000'000},
-                                       {0, -1'000'000'000},
-                                       {315'576'000'001, 0},
-                                       {INT64_MIN, 0},
-                                       {INT64_MAX, 0}}) {
-    EXPECT_EQ(BadField(FromProto(MakeDuration(seconds, nanos), path)), "idle_timeout")
-        << seconds << " s " << nanos << " ns";
+  for (const auto& [whole, nanos] : {std::pair<int64_t, int32_t>{-1, 0},
+                                     {0, -1},
+                                     {1, -1},
+                                     {-1, 1},
+                                     {0, 1'000'000'000},
+                                     {0, -1'000'000'000},
+                                     {315'576'000'001, 0},
+                                     {INT64_MIN, 0},
+                                     {INT64_MAX, 0}}) {
+    EXPECT_EQ(BadField(FromProto(MakeDuration(whole, nanos), path)), "idle_timeout")
+        << whole << " s " << nanos << " ns";
   }
 }
 
