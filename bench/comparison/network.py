@@ -29,12 +29,15 @@ def isolate(congestion):
         os.environ[MARK] = "1"
         os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
     raise_loopback()
+    if congestion == congestion_control():
+        return
     try:
         (SETTINGS / "tcp_congestion_control").write_text(congestion)
     except OSError as error:
-        allowed = (SETTINGS / "tcp_available_congestion_control").read_text().strip()
+        there = (SETTINGS / "tcp_available_congestion_control").read_text().split()
         raise BenchError(f"--congestion-control '{congestion}': {error.strerror}; this machine "
-                         f"has {allowed.replace(' ', ', ')}") from error
+                         f"has {', '.join(there)}, of which a namespace may use those in "
+                         f"net.ipv4.tcp_allowed_congestion_control") from error
 
 
 def raise_loopback():

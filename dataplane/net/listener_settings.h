@@ -45,9 +45,17 @@ struct ListenerLoad {
     for (size_t i = 0; i < shard_count; ++i) counters[i].peak_active.Reset(present);
   }
 
+  // Never reused while the process lives, other than its address.
+  const uint64_t serial = NextSerial();
   const size_t shard_count;
   alignas(64) std::atomic<uint32_t> active{0};   // its sessions, from accept to close; any shard
   std::unique_ptr<ListenerCounters[]> counters;  // one for each shard
+
+ private:
+  static uint64_t NextSerial() {
+    static std::atomic<uint64_t> last{0};
+    return last.fetch_add(1, std::memory_order_relaxed) + 1;
+  }
 };
 
 // How a listener treats its sessions. A zero duration means off.

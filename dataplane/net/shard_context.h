@@ -86,7 +86,8 @@ struct ShardContext {
   Faults& faults;
   absl::flat_hash_map<PoolId, std::shared_ptr<const PoolSnapshot>> pools;
   IntrusiveList<ShardSession, &ShardSession::shard_hook> sessions;
-  absl::flat_hash_map<const ListenerLoad*, TcpListener*> tcp_listeners;
+  // By ListenerLoad::serial; one that took others over stands under theirs as well.
+  absl::flat_hash_map<uint64_t, TcpListener*> tcp_listeners;
   IntrusiveList<PausedListener, &PausedListener::paused_hook> paused;
   std::unique_ptr<UdpResources> udp;  // from the first UDP listener on
   uint64_t random_state;

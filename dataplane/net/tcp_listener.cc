@@ -49,30 +49,23 @@ int TcpListener::Open() {
   if (const int error = shard_.poller.Add(socket_.get(), this, 0, kWatchLevel); error != 0) {
     return error;
   }
-  shard_.tcp_listeners[settings_->load] = this;
+  shard_.tcp_listeners[load_serial()] = this;
   return 0;
 }
 
 void TcpListener::Update(const ListenerSettings& settings, ListenerLoad* load) {
-  Unlist();
-  shard_.tcp_listeners[load] = this;
   settings_ = settings_->Next(settings, load);
+  shard_.tcp_listeners[load_serial()] = this;
   SetDownstreamOptions(socket_.get(), settings);
 }
 
-// Not where another one has taken its place.
-void TcpListener::Unlist() {
-  const auto found = shard_.tcp_listeners.find(settings_->load);
-  if (found != shard_.tcp_listeners.end() && found->second == this) {
-    shard_.tcp_listeners.erase(found);
-  }
-}
-
 void TcpListener::Close() {
+  // What is queued begins here, before the change is acknowledged.
+  is_closing_ = true;
   // Under a flood the queue never empties: what one can have queued is enough.
   int accepted = 0;
   if (is_listening_) AcceptSome(kClosingAccepts, &accepted);
-  Unlist();
+  absl::erase_if(shard_.tcp_listeners, [this](const auto& one) { return one.second == this; });
   shard_.timers.Cancel(this);
   paused_hook.Unlink();
   socket_.Reset();
@@ -159,30 +152,44 @@ void TcpListener::Begin(UniqueFd accepted, const Address& client) {
     return;
   }
   counters.peak_active.Raise(before + 1);
-  const size_t home = shard_.loads.Choose(shard_.index, NextRandom(&shard_.random_state));
+  const size_t home = is_closing_
+                          ? shard_.index
+                          : shard_.loads.Choose(shard_.index, NextRandom(&shard_.random_state));
   shard_.loads.Enter(home);
   if (home == shard_.index) {
-    TcpSession::Start(shard_, settings_, std::move(accepted), client);
-  } else {
-    shard_.hand_over(home, {.socket = std::move(accepted),
-                            .client = client,
-                            .settings = settings_->listener,
-                            .load = settings_->load,
-                            .accepted_by = shard_.index});
+    return TcpSession::Start(shard_, settings_, std::move(accepted), client);
   }
+  HandOver(shard_, home,
+           {.socket = std::move(accepted),
+            .client = client,
+            .settings = settings_->listener,
+            .load = settings_->load,
+            .accepted_by = shard_.index});
+}
+
+void TcpListener::HandOver(ShardContext& shard, size_t to, AcceptedConnection connection) {
+  shard.loads.Send(to);
+  shard.hand_over(to, std::move(connection));
 }
 
 void TcpListener::Take(ShardContext& shard, AcceptedConnection connection) {
-  const auto found = shard.tcp_listeners.find(connection.load);
+  shard.loads.Arrive(shard.index);
+  const auto found = shard.tcp_listeners.find(connection.load->serial);
   if (found != shard.tcp_listeners.end()) {
-    return TcpSession::Start(shard, found->second->settings_, std::move(connection.socket),
-                             connection.client);
+    const SessionSettings& present = *found->second->settings_;
+    // It is counted where it was accepted, also when another listener has taken over since.
+    const LocalRef<SessionSettings> settings =
+        present.load == connection.load ? found->second->settings_
+                                        : LocalRef<SessionSettings>(new SessionSettings(
+                                              present.listener, connection.load, present.pool));
+    return TcpSession::Start(shard, settings, std::move(connection.socket), connection.client);
   }
-  if (connection.accepted_by != shard.index) {
+  if (connection.accepted_by != shard.index && !shard.loads.is_stopped()) {
     // A change is under way: the listener, and perhaps its pool, is not here yet or not any more.
+    const size_t back = connection.accepted_by;
     shard.loads.Leave(shard.index);
-    shard.loads.Enter(connection.accepted_by);
-    return shard.hand_over(connection.accepted_by, std::move(connection));
+    shard.loads.Enter(back);
+    return HandOver(shard, back, std::move(connection));
   }
   // Removed everywhere by now: it begins as those did that were queued at that time.
   TcpSession::Start(shard, SessionSettings::Make(connection.settings, connection.load),

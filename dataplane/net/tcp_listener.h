@@ -46,7 +46,8 @@ class TcpListener final : public PollTarget,
   ~TcpListener() override = default;
   Turn AcceptSome(int limit, int* accepted);
   void AcceptAndPlanNext();
-  void Unlist();
+  static void HandOver(ShardContext& shard, size_t to, AcceptedConnection connection);
+  uint64_t load_serial() const { return settings_->load->serial; }
   void Watch(bool is_watching);
   void Begin(UniqueFd accepted, const Address& client);
 
@@ -54,6 +55,7 @@ class TcpListener final : public PollTarget,
   UniqueFd socket_;
   LocalRef<SessionSettings> settings_;
   bool is_listening_ = false;
+  bool is_closing_ = false;
   bool is_watching_ = true;
   int accepts_per_turn_ = 1;
   int full_turns_ = 0;  // in a row that left connections in the queue

@@ -1,5 +1,6 @@
 #include "dataplane/runtime/shard.h"
 
+#include <future>
 #include <utility>
 
 #include "dataplane/net/tcp_listener.h"
@@ -33,6 +34,12 @@ void Shard::EndAll(CloseReason reason) {
     session->Abort(reason);
   }
   context_.pools.clear();
+}
+
+void Shard::WaitForPosted() {
+  std::promise<void> done;
+  loop_.Post([&done] { done.set_value(); });
+  done.get_future().wait();
 }
 
 void Shard::Take(AcceptedConnection connection) {

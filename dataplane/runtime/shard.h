@@ -1,5 +1,6 @@
 // Shard: one thread with one io_context, which accepts, connects and relays for its share of the
-// connections. It never blocks and shares nothing but atomics.
+// connections. It never blocks, and shares nothing but atomics and the connections that
+// shards hand to each other.
 //
 // Thread safety: said per method. Ownership: the ShardSet.
 #pragma once
@@ -43,11 +44,14 @@ class Shard {
   void SetBusyPoll(std::chrono::microseconds time) { loop_.poller().SetBusyPoll(time); }
   // Owner's thread. RESOURCE_EXHAUSTED without descriptors.
   absl::Status Start();
+  bool is_running() const { return loop_.is_running(); }
   // Owner's thread: aborts all sessions, closes all listeners, ends the thread.
   void Stop(CloseReason reason);
 
   // Any thread: applies `publication` on the shard's thread and then calls `done` there.
   void Apply(std::shared_ptr<Publication> publication, std::function<void(ShardAck)> done);
+  // Owner's thread: returns when all is done that was posted before. REQUIRES: started.
+  void WaitForPosted();
   // Any thread: begins the session of a connection on the shard's thread.
   void Take(AcceptedConnection connection);
 

@@ -110,6 +110,12 @@ void ShardSet::OnAck(const std::shared_ptr<Collector>& collector, ShardAck ack) 
 }
 
 void ShardSet::Stop(CloseReason reason) {
+  // First no shard hands connections over any more, then those on their way arrive: one that has
+  // ended would not take them.
+  loads_.Stop();
+  for (const std::unique_ptr<Shard>& shard : shards_) {
+    if (shard->is_running()) shard->WaitForPosted();
+  }
   for (const std::unique_ptr<Shard>& shard : shards_) shard->Stop(reason);
 }
 

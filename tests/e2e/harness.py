@@ -291,11 +291,13 @@ class Client:
                           ctl.GetStatsRequest(filter=ctl.Filter(**selected))).rows
 
     def backends(self, pool="default"):
-        """Backends of a pool by address, as they are in force: what nobody acknowledged to us, as
-        a change by DNS, can be read before every shard uses it."""
+        """Backends of a pool by address, as they are configured and in force: what nobody
+        acknowledged to us, as a change by DNS, can be read before every shard uses it."""
         read = self.state()
-        while self.info().applied_revision < read.revision:
-            pass
+        end = time.monotonic() + LIMIT
+        while (applied := self.info().applied_revision) < read.revision:
+            if time.monotonic() > end:
+                raise AssertionError(f"revision {read.revision} is read, {applied} applied")
         return {b.address: b for b in read.state.backends if b.pool == pool}
 
     def wait_serving(self, pool, *addresses):

@@ -75,6 +75,14 @@ Address TestDataPlane::Listen(ListenerId id, const ListenerSettings& settings,
   return bound;
 }
 
+void TestDataPlane::TakeOver(ListenerId id, ListenerId before, const ListenerSettings& settings) {
+  auto& load = listeners_[id];
+  load = std::make_unique<ListenerLoad>(shards_);
+  std::vector<ListenerChange> changes;
+  changes.push_back({.id = id, .settings = settings, .load = load.get(), .takes_over = before});
+  if (!Publish({}, std::move(changes)).empty()) std::abort();
+}
+
 void TestDataPlane::Unlisten(ListenerId id, bool lingers) {
   std::vector<ListenerChange> changes;
   changes.push_back({.id = id, .lingers = lingers});

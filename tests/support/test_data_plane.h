@@ -41,6 +41,8 @@ class TestDataPlane {
   // A new listener on 127.0.0.1:0; its address is returned after the publication.
   Address Listen(ListenerId id, const ListenerSettings& settings,
                  const Address& address = *Address::Parse("127.0.0.1:0"));
+  // Listener `id` instead of `before`, at its address.
+  void TakeOver(ListenerId id, ListenerId before, const ListenerSettings& settings);
   void Unlisten(ListenerId id, bool lingers = false);
   // Publishes every pool and `changes`, returns when all shards have applied it.
   std::vector<ListenError> Publish(std::vector<BackendChange> changes = {},

@@ -80,8 +80,11 @@ class SyncController {
   // What was observed before, such as a probe's verdict, is in force on every shard after it: a
   // change of its own is acknowledged only after what was to be published before it.
   void Settle() {
-    EXPECT_TRUE(Apply({Pool("settled")}).ok());
-    EXPECT_TRUE(Apply({{.op = RemovePool{.pool = "settled"}}}).ok());
+    for (const Op& op : {Pool("settled"), Op{.op = RemovePool{.pool = "settled"}}}) {
+      const Answer answer = Apply({op});
+      ASSERT_TRUE(answer.ok()) << answer.status();
+      EXPECT_EQ(answer->reached, WaitFor::kApplied);
+    }
   }
   bool WaitUntilGone(const Address& address) {
     return testing::TestDataPlane::WaitUntil([&] { return !StatusOf(address).has_value(); });

@@ -82,7 +82,7 @@ TEST_F(RelayTest, AStreamIsSplicedFromItsSecondFullBufferOn) {
 TEST_F(RelayTest, AStreamThatRunsDryForAMomentStaysSpliced) {
   BeginToSplice();
   for (int round = 0; round < 3; ++round) {
-    for (int i = 0; i < 7; ++i) EXPECT_FALSE(IsCopied('s', 64));
+    for (int i = 0; i < 6; ++i) EXPECT_FALSE(IsCopied('s', 64));
     EXPECT_FALSE(IsCopied('l', kFull));
   }
 }

@@ -56,41 +56,112 @@ TEST(SpreadTest, FewLongConnectionsAreOnAllShardsAlike) {
   EXPECT_THAT(Begun(backend, kShards), Each(5u));
 }
 
+// Clients that open four connections at a time, so that some are handed over, until the end.
+class Clients {
+ public:
+  Clients(const Address& address, int count) {
+    for (int i = 0; i < count; ++i) {
+      threads_.emplace_back([this, address] {
+        while (!is_over_) Ask(address);
+      });
+    }
+  }
+  ~Clients() { Stop(); }
+  void Stop() {
+    is_over_ = true;
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+  bool WaitForMore(int answers) {
+    const int before = answered_;
+    return TestDataPlane::WaitUntil([&] { return answered_ >= before + answers; });
+  }
+  int refused() const { return refused_; }
+
+ private:
+  void Ask(const Address& address) {
+    std::vector<TcpSocket> sockets;
+    for (int k = 0; k < 4; ++k) sockets.push_back(TcpSocket::Connect(address));
+    for (TcpSocket& socket : sockets) {
+      if (socket.is_open() && socket.Send("x") && socket.Receive(1) == "x") {
+        ++answered_;
+      } else {
+        ++refused_;
+      }
+    }
+  }
+
+  std::atomic<bool> is_over_ = false;
+  std::atomic<int> answered_ = 0;
+  std::atomic<int> refused_ = 0;
+  std::vector<std::thread> threads_;
+};
+
 // A shard that uses a change already hands connections to one that does not yet, or the other way
 // round: nobody may be without a backend for it.
 TEST(SpreadTest, AListenerThatComesAndGoesHasItsPoolOnEveryShard) {
+  constexpr PoolId kLast = 60;
   TcpServer server(testing::Echo);
   TestDataPlane plane(4);
   plane.AddPool(1);
   plane.AddBackend(1, server.address());
   const Address address = plane.Listen(1, {.pool = 1});
   plane.Unlisten(1);
-  std::atomic<bool> is_over = false;
-  std::atomic<int> answered = 0;
-  std::vector<std::thread> clients;
-  for (int i = 0; i < 3; ++i) {
-    clients.emplace_back([&] {
-      while (!is_over) {
-        std::vector<TcpSocket> sockets;  // several at a time, so that some are handed over
-        for (int k = 0; k < 4; ++k) sockets.push_back(TcpSocket::Connect(address));
-        for (TcpSocket& socket : sockets) {
-          if (socket.is_open() && socket.Send("x") && socket.Receive(1) == "x") ++answered;
-        }
-      }
-    });
-  }
-  for (PoolId id = 2; id < 60; ++id) {
+  Clients clients(address, 3);
+  for (PoolId id = 2; id < kLast; ++id) {
     plane.AddPool(id);
     plane.AddBackend(id, server.address());
-    const int before = answered;
     plane.Listen(id, {.pool = id}, address);
-    EXPECT_TRUE(plane.WaitUntil([&] { return answered > before + 4; }));
+    EXPECT_TRUE(clients.WaitForMore(5));
     plane.Unlisten(id);
-    EXPECT_EQ(plane.closes(id, CloseReason::kNoBackend), 0u);
   }
-  is_over = true;
-  for (std::thread& client : clients) client.join();
+  clients.Stop();
   EXPECT_TRUE(plane.WaitUntil([&] { return plane.data_plane().active_sessions() == 0; }));
+  for (PoolId id = 2; id < kLast; ++id) {
+    EXPECT_EQ(plane.closes(id, CloseReason::kNoBackend), 0u);
+    EXPECT_EQ(plane.listener(id).active.load(), 0u);
+  }
+}
+
+TEST(SpreadTest, WhoIsOnTheWayFollowsAListenerThatIsTakenOver) {
+  constexpr PoolId kLast = 60;
+  TcpServer server(testing::Echo);
+  TestDataPlane plane(4);
+  plane.AddPool(1);
+  const Backend* before = plane.AddBackend(1, server.address()).backend.get();
+  const Address address = plane.Listen(1, {.pool = 1});
+  Clients clients(address, 3);
+  EXPECT_TRUE(clients.WaitForMore(1));
+  for (PoolId id = 2; id < kLast; ++id) {
+    plane.AddPool(id);
+    const Backend* const present = plane.AddBackend(id, server.address()).backend.get();
+    plane.TakeOver(id, id - 1, {.pool = id});
+    // Acknowledged: no session begins by what was before.
+    const uint64_t picks = plane.Sum(*before, &BackendCounters::selected);
+    EXPECT_TRUE(clients.WaitForMore(20));
+    EXPECT_EQ(plane.Sum(*before, &BackendCounters::selected), picks);
+    before = present;
+  }
+  clients.Stop();
+  EXPECT_EQ(clients.refused(), 0);
+  EXPECT_TRUE(plane.WaitUntil([&] { return plane.data_plane().active_sessions() == 0; }));
+  for (PoolId id = 1; id < kLast; ++id) EXPECT_EQ(plane.listener(id).active.load(), 0u);
+}
+
+// Shards end one after the other; what the others accept meanwhile must not go to those that ended.
+TEST(SpreadTest, NobodyIsCountedAfterAStopWithTrafficUnderWay) {
+  for (int round = 0; round < 20; ++round) {
+    TcpServer server(testing::Echo);
+    TestDataPlane plane(4);
+    plane.AddPool(1);
+    plane.AddBackend(1, server.address());
+    const Address address = plane.Listen(1, {.pool = 1});
+    Clients clients(address, 3);
+    EXPECT_TRUE(clients.WaitForMore(8));
+    plane.data_plane().Stop();
+    EXPECT_EQ(plane.data_plane().active_sessions(), 0u);
+    EXPECT_EQ(plane.listener(1).active.load(), 0u);
+  }
 }
 
 }  // namespace

@@ -53,6 +53,25 @@ TEST(ShardLoads, SessionsThatEndCountNoMore) {
   EXPECT_EQ(Accept(loads, 0), 1u);
 }
 
+TEST(ShardLoads, AShardThatHasNotTakenManyIsHandedNoMore) {
+  ShardLoads loads(2);
+  for (int i = 0; i < 1000; ++i) loads.Enter(0);
+  for (uint32_t i = 0; i < ShardLoads::kMaxUnderWay; ++i) {
+    EXPECT_EQ(Accept(loads, 0), 1u);
+    loads.Send(1);
+  }
+  EXPECT_EQ(Accept(loads, 0), 0u);
+  loads.Arrive(1);
+  EXPECT_EQ(Accept(loads, 0), 1u);
+}
+
+TEST(ShardLoads, AfterTheStopEachKeepsItsOwn) {
+  ShardLoads loads(2);
+  for (int i = 0; i < 10; ++i) loads.Enter(0);
+  loads.Stop();
+  EXPECT_EQ(Accept(loads, 0), 0u);
+}
+
 TEST(ShardLoads, OfManyShardsSomeAreLookedAt) {
   ShardLoads loads(64);
   loads.Enter(5);
