@@ -30,7 +30,7 @@ PROXIES = [SideLb.name, HaProxy.name, Nginx.name, Direct.name]
 VARIANTS = ["shards-setup", "shards-rtt", "shards-both", "changes-setup", "changes-rtt",
             "refused"]
 KEYS = [row.key for row in ROWS] + ["idle", "rest"] + VARIANTS
-FULL = {"rounds": 7, "seconds": 0.8, "idle": 5000, "backends": 10000}
+FULL = {"rounds": 11, "seconds": 0.45, "idle": 5000, "backends": 10000}
 QUICK = {"rounds": 3, "seconds": 0.25, "idle": 2000, "backends": 10000}
 
 
