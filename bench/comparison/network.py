@@ -31,6 +31,8 @@ def isolate(congestion):
     raise_loopback()
     if congestion == congestion_control():
         return
+    if not congestion:  # which the kernel would take for "as it is"
+        raise BenchError("--congestion-control '': a name is needed, such as cubic")
     try:
         (SETTINGS / "tcp_congestion_control").write_text(congestion)
     except OSError as error:

@@ -1,6 +1,7 @@
 #include "dataplane/runtime/shard.h"
 
 #include <future>
+#include <memory>
 #include <utility>
 
 #include "dataplane/net/tcp_listener.h"
@@ -37,9 +38,11 @@ void Shard::EndAll(CloseReason reason) {
 }
 
 void Shard::WaitForPosted() {
-  std::promise<void> done;
-  loop_.Post([&done] { done.set_value(); });
-  done.get_future().wait();
+  // Shared: it is still in use by the shard at the moment that wakes the waiter.
+  const auto done = std::make_shared<std::promise<void>>();
+  std::future<void> future = done->get_future();
+  loop_.Post([done] { done->set_value(); });
+  future.wait();
 }
 
 void Shard::Take(AcceptedConnection connection) {
